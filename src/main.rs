@@ -1,0 +1,2 @@
+//! haremq.
+fn main() {}
