@@ -1,1 +1,268 @@
-//! To come.
+//! The catalog: vhosts, users, exchanges, queues and bindings.
+//!
+//! A replicable machine. The writer holds the authoritative copy, plans commands on it and numbers
+//! the deltas; every shard holds a replica that applies them. Nothing but [`Catalog::apply`]
+//! changes it, and what `apply` does depends on the catalog and the delta alone.
+
+mod apply;
+mod bindings;
+mod check;
+pub mod command;
+pub mod delta;
+mod equivalence;
+mod identity;
+mod name;
+mod plan;
+mod plan_binding;
+mod queue_arguments;
+pub mod refusal;
+mod text;
+pub mod user;
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hasher};
+
+use ahash::RandomState;
+use slab::Slab;
+
+use crate::exchange::{Exchange, ExchangeKind, NONE};
+use crate::ids::{ConnectionAddress, ExchangeId, QueueId, SLOTS, SlotId, VhostId};
+use bindings::{Bindings, Side};
+pub use command::{Command, Origin, Plan};
+pub use delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
+pub(crate) use identity::integer_of;
+pub use name::strip_line_ends;
+pub use user::{LoginRefusal, Resource, User, UserId};
+
+/// The vhost that a new catalog has.
+pub const DEFAULT_VHOST: VhostId = VhostId(0);
+
+/// Name and type of the exchanges that every vhost has from the start (EXC-1). The last one is
+/// internal.
+const PREDECLARED: [(&str, ExchangeKind); 7] = [
+    ("", ExchangeKind::Direct),
+    ("amq.direct", ExchangeKind::Direct),
+    ("amq.fanout", ExchangeKind::Fanout),
+    ("amq.topic", ExchangeKind::Topic),
+    ("amq.headers", ExchangeKind::Headers),
+    ("amq.match", ExchangeKind::Headers),
+    (TRACE_EXCHANGE, ExchangeKind::Topic),
+];
+const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
+
+/// Everything that is known on every shard. Lives as long as its shard (or the writer).
+pub struct Catalog {
+    /// Number of the last applied delta.
+    index: u64,
+    /// Number of the last delta that changed a binding.
+    topology_epoch: u64,
+    /// Makes slots unforeseeable for clients that choose names.
+    seed: u64,
+    hash: RandomState,
+    users: Vec<User>,
+    /// In the order of their ids.
+    vhosts: Vec<Vhost>,
+    exchanges: Slab<Exchange>,
+    exchange_slots: HashMap<ExchangeId, u32, RandomState>,
+    queues: Slab<Queue>,
+    queue_slots: HashMap<QueueId, u32, RandomState>,
+    /// Exclusive queues in the order of their owners.
+    exclusive: BTreeSet<(ConnectionAddress, QueueId)>,
+    bindings: Bindings,
+}
+
+/// A namespace. The maps lead to slots and serve lookups only.
+struct Vhost {
+    id: VhostId,
+    name: Box<str>,
+    exchanges: HashMap<Box<[u8]>, u32, RandomState>,
+    queues: HashMap<Box<[u8]>, u32, RandomState>,
+}
+
+/// A queue and where its bindings begin.
+struct Queue {
+    record: QueueRecord,
+    /// First of the bindings with this destination.
+    first_received: u32,
+    /// Their number.
+    received: u32,
+}
+
+impl Catalog {
+    /// A catalog with the vhost `/`, its predeclared exchanges and the user `guest` (VH-1). The
+    /// exchanges are its first deltas. `seed` decides the slots of queues that are yet to come:
+    /// it is the same for the writer and all replicas.
+    pub fn new(seed: u64) -> Catalog {
+        let hash = RandomState::with_seeds(seed, 1, 2, 3);
+        let mut catalog = Catalog {
+            index: 0,
+            topology_epoch: 0,
+            seed,
+            users: vec![User::guest()],
+            vhosts: vec![Vhost::new(DEFAULT_VHOST, "/", &hash)],
+            exchanges: Slab::new(),
+            exchange_slots: HashMap::with_hasher(hash.clone()),
+            queues: Slab::new(),
+            queue_slots: HashMap::with_hasher(hash.clone()),
+            exclusive: BTreeSet::new(),
+            bindings: Bindings::new(&hash),
+            hash,
+        };
+        for (name, kind) in PREDECLARED {
+            let record = catalog.predeclared(name, kind);
+            catalog.apply(&Delta::ExchangeDeclared(record));
+        }
+        catalog
+    }
+
+    fn predeclared(&self, name: &str, kind: ExchangeKind) -> ExchangeRecord {
+        ExchangeRecord {
+            id: ExchangeId(self.next_index()),
+            vhost: DEFAULT_VHOST,
+            name: name.into(),
+            kind,
+            durable: true,
+            auto_delete: false,
+            internal: name == TRACE_EXCHANGE,
+            arguments: Default::default(),
+        }
+    }
+
+    /// Number of the last applied delta. Requests to other shards carry it.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Number of the delta that is to come.
+    pub fn next_index(&self) -> u64 {
+        self.index + 1
+    }
+
+    /// Changes whenever a binding does, and only then.
+    pub fn topology_epoch(&self) -> u64 {
+        self.topology_epoch
+    }
+
+    /// A vhost by name, verbatim (CONN-52).
+    pub fn vhost(&self, name: &str) -> Option<VhostId> {
+        self.vhosts.iter().find(|vhost| &*vhost.name == name).map(|vhost| vhost.id)
+    }
+
+    /// A vhost's name; empty if there is no such vhost.
+    pub fn vhost_name(&self, id: VhostId) -> &str {
+        self.namespace(id).map_or("", |vhost| &vhost.name)
+    }
+
+    /// An exchange by name, verbatim.
+    pub fn exchange(&self, vhost: VhostId, name: &[u8]) -> Option<&Exchange> {
+        let slot = *self.namespace(vhost)?.exchanges.get(name)?;
+        Some(&self.exchanges[slot as usize])
+    }
+
+    /// The id of an exchange by name, for callers that keep it: `exchange_by_id` is faster.
+    pub fn exchange_id(&self, vhost: VhostId, name: &[u8]) -> Option<ExchangeId> {
+        self.exchange(vhost, name).map(Exchange::id)
+    }
+
+    /// An exchange by id.
+    pub fn exchange_by_id(&self, id: ExchangeId) -> Option<&Exchange> {
+        let slot = *self.exchange_slots.get(&id)?;
+        Some(&self.exchanges[slot as usize])
+    }
+
+    pub(crate) fn exchange_in_slot(&self, slot: u32) -> &Exchange {
+        &self.exchanges[slot as usize]
+    }
+
+    /// All exchanges, in an order that is the same on every replica.
+    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.iter().map(|(_, exchange)| exchange)
+    }
+
+    /// A queue by name, verbatim.
+    pub fn queue(&self, vhost: VhostId, name: &[u8]) -> Option<&QueueRecord> {
+        let slot = *self.namespace(vhost)?.queues.get(name)?;
+        Some(&self.queues[slot as usize].record)
+    }
+
+    /// A queue by id.
+    pub fn queue_by_id(&self, id: QueueId) -> Option<&QueueRecord> {
+        let slot = *self.queue_slots.get(&id)?;
+        Some(&self.queues[slot as usize].record)
+    }
+
+    /// All queues, in an order that is the same on every replica.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueRecord> {
+        self.queues.iter().map(|(_, queue)| &queue.record)
+    }
+
+    /// The exclusive queues of a connection, oldest first: they go when it ends (QUE-51).
+    pub fn exclusive_queues_of(
+        &self,
+        connection: ConnectionAddress,
+    ) -> impl Iterator<Item = QueueId> {
+        let all = (connection, QueueId(0))..=(connection, QueueId(u64::MAX));
+        self.exclusive.range(all).map(|(_, queue)| *queue)
+    }
+
+    /// The bindings with this exchange as their source.
+    pub fn routes_of(&self, exchange: ExchangeId) -> impl Iterator<Item = &BindingRecord> {
+        let first = self.exchange_by_id(exchange).map_or(NONE, |exchange| exchange.first_sourced);
+        self.bindings.iterate(Side::Source, first)
+    }
+
+    /// The bindings with this destination.
+    pub fn bindings_to(&self, end: BindingDestination) -> impl Iterator<Item = &BindingRecord> {
+        self.bindings.iterate(Side::Destination, self.first_received(end))
+    }
+
+    fn first_received(&self, end: BindingDestination) -> u32 {
+        match end {
+            BindingDestination::Exchange(id) => {
+                self.exchange_by_id(id).map_or(NONE, |exchange| exchange.first_received)
+            }
+            BindingDestination::Queue(id) => self
+                .queue_slots
+                .get(&id)
+                .map_or(NONE, |slot| self.queues[*slot as usize].first_received),
+        }
+    }
+
+    /// The slot of a shared queue. A crafted set of names cannot aim at one slot without knowing
+    /// the seed. Only the writer's answer counts: it is written into the delta.
+    pub(crate) fn slot_of(&self, vhost: VhostId, name: &str) -> SlotId {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write(self.vhost_name(vhost).as_bytes());
+        hasher.write_u8(0xff);
+        hasher.write(name.as_bytes());
+        let slot = hasher.finish() % u64::from(SLOTS);
+        SlotId(u16::try_from(slot).expect("a remainder of SLOTS fits where SLOTS does"))
+    }
+
+    fn namespace(&self, id: VhostId) -> Option<&Vhost> {
+        let position = self.vhosts.binary_search_by_key(&id, |vhost| vhost.id).ok()?;
+        Some(&self.vhosts[position])
+    }
+
+    fn namespace_mut(&mut self, id: VhostId) -> &mut Vhost {
+        let position = self.vhosts.binary_search_by_key(&id, |vhost| vhost.id);
+        &mut self.vhosts[position.expect("a delta names a vhost that exists")]
+    }
+}
+
+impl Vhost {
+    fn new(id: VhostId, name: &str, hash: &RandomState) -> Vhost {
+        Vhost {
+            id,
+            name: name.into(),
+            exchanges: HashMap::with_hasher(hash.clone()),
+            queues: HashMap::with_hasher(hash.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod catalog_tests;
+#[cfg(test)]
+mod replica_tests;

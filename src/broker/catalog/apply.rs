@@ -1,0 +1,174 @@
+//! Applying deltas: the only thing that changes a catalog, and never fails.
+
+use super::bindings::Side;
+use super::delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
+use super::{Catalog, Queue};
+use crate::exchange::{End, Exchange, NONE, Target};
+use crate::ids::{ExchangeId, QueueId};
+
+impl Catalog {
+    /// Applies the next delta. Deltas come from `plan` on a catalog with the same history (or, for
+    /// a deleted queue, from its home), so one that does not fit is a bug of ours.
+    pub fn apply(&mut self, delta: &Delta) {
+        self.index += 1;
+        match delta {
+            Delta::ExchangeDeclared(record) => self.declare_exchange(record),
+            Delta::ExchangeDeleted { id } => self.delete_exchanges(vec![*id]),
+            Delta::QueueDeclared(record) => self.declare_queue(record),
+            Delta::QueueDeleted { id } => self.delete_queue(*id),
+            Delta::Bound(record) => self.bind(record),
+            Delta::Unbound(record) => self.unbind(record),
+        }
+    }
+
+    fn declare_exchange(&mut self, record: &ExchangeRecord) {
+        assert!(record.id.0 == self.index);
+        let slot = slot(self.exchanges.vacant_key());
+        let known = self.namespace_mut(record.vhost);
+        let previous = known.exchanges.insert(record.name.as_bytes().into(), slot);
+        assert!(previous.is_none());
+        self.exchange_slots.insert(record.id, slot);
+        self.exchanges.insert(Exchange::new(record.clone(), slot, &self.hash));
+    }
+
+    fn declare_queue(&mut self, record: &QueueRecord) {
+        assert!(record.id.0 == self.index);
+        assert!(!(record.durable && record.exclusive_owner.is_some()));
+        let slot = slot(self.queues.vacant_key());
+        let known = self.namespace_mut(record.vhost);
+        let previous = known.queues.insert(record.name.as_bytes().into(), slot);
+        assert!(previous.is_none());
+        self.queue_slots.insert(record.id, slot);
+        if let Some(owner) = record.exclusive_owner {
+            self.exclusive.insert((owner, record.id));
+        }
+        self.queues.insert(Queue { record: record.clone(), first_received: NONE, received: 0 });
+    }
+
+    fn delete_queue(&mut self, id: QueueId) {
+        let slot = self.queue_slots.remove(&id).expect("a deleted queue was there") as usize;
+        let mut doomed = Vec::new();
+        while self.queues[slot].first_received != NONE {
+            let binding = self.queues[slot].first_received;
+            self.remove_binding(binding, Some(slot), &mut doomed);
+        }
+        let Queue { record, received, .. } = self.queues.remove(slot);
+        assert!(received == 0);
+        self.namespace_mut(record.vhost).queues.remove(record.name.as_bytes());
+        if let Some(owner) = record.exclusive_owner {
+            self.exclusive.remove(&(owner, id));
+        }
+        self.delete_exchanges(doomed);
+    }
+
+    /// Deletes exchanges and those that are auto-deleted in consequence (EXC-15).
+    fn delete_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
+        while let Some(id) = doomed.pop() {
+            // An exchange may be doomed by several bindings, or by its own end.
+            let Some(slot) = self.exchange_slots.get(&id).map(|slot| *slot as usize) else {
+                continue;
+            };
+            while self.exchanges[slot].first_sourced != NONE {
+                self.remove_binding(self.exchanges[slot].first_sourced, None, &mut doomed);
+            }
+            while self.exchanges[slot].first_received != NONE {
+                self.remove_binding(self.exchanges[slot].first_received, None, &mut doomed);
+            }
+            self.exchange_slots.remove(&id);
+            let exchange = self.exchanges.remove(slot);
+            assert!(exchange.sourced == 0);
+            self.namespace_mut(exchange.vhost()).exchanges.remove(exchange.name().as_bytes());
+        }
+    }
+
+    fn bind(&mut self, record: &BindingRecord) {
+        debug_assert!(self.bindings.find(record).is_none());
+        let target =
+            Target { end: self.end_of(record.destination), binding: self.bindings.next_slot() };
+        let source = &mut self.exchanges[self.exchange_slots[&record.source] as usize];
+        let key = record.routing_key.as_bytes();
+        let place = source.routes.insert(key, &record.arguments, target);
+        let binding = self.bindings.insert(record.clone(), place);
+        assert!(binding == target.binding);
+
+        self.bindings.link(Side::Source, &mut source.first_sourced, binding);
+        source.sourced += 1;
+        source.routes_epoch = self.index;
+        self.topology_epoch = self.index;
+        match target.end {
+            End::Queue(id, _) => {
+                let queue = &mut self.queues[self.queue_slots[&id] as usize];
+                queue.received += 1;
+                self.bindings.link(Side::Destination, &mut queue.first_received, binding);
+            }
+            End::Exchange(slot) => {
+                source.sourced_to_exchanges += 1;
+                let head = &mut self.exchanges[slot as usize].first_received;
+                self.bindings.link(Side::Destination, head, binding);
+            }
+        }
+    }
+
+    fn end_of(&self, destination: BindingDestination) -> End {
+        match destination {
+            BindingDestination::Queue(id) => {
+                let slot = self.queue_slots[&id] as usize;
+                End::Queue(id, self.queues[slot].record.slot)
+            }
+            BindingDestination::Exchange(id) => End::Exchange(self.exchange_slots[&id]),
+        }
+    }
+
+    fn unbind(&mut self, record: &BindingRecord) {
+        let binding = self.bindings.find(record).expect("a removed binding was there");
+        let mut doomed = Vec::new();
+        self.remove_binding(binding, None, &mut doomed);
+        self.delete_exchanges(doomed);
+    }
+
+    /// Takes a binding out of everything that knows it. An auto-delete source that has lost its
+    /// last binding is added to `doomed`. `queue` is the destination's slot, if the caller knows.
+    fn remove_binding(&mut self, binding: u32, queue: Option<usize>, doomed: &mut Vec<ExchangeId>) {
+        let destination = self.bindings.record(binding).destination;
+        match destination {
+            BindingDestination::Queue(id) => {
+                let slot = queue.unwrap_or_else(|| self.queue_slots[&id] as usize);
+                let queue = &mut self.queues[slot];
+                queue.received -= 1;
+                self.bindings.unlink(Side::Destination, &mut queue.first_received, binding);
+            }
+            BindingDestination::Exchange(id) => {
+                let slot = self.exchange_slots[&id] as usize;
+                let head = &mut self.exchanges[slot].first_received;
+                self.bindings.unlink(Side::Destination, head, binding);
+            }
+        }
+        self.remove_from_source(binding, doomed);
+    }
+
+    fn remove_from_source(&mut self, binding: u32, doomed: &mut Vec<ExchangeId>) {
+        let place = self.bindings.place(binding);
+        let slot = self.exchange_slots[&self.bindings.record(binding).source] as usize;
+        let source = &mut self.exchanges[slot];
+        self.bindings.unlink(Side::Source, &mut source.first_sourced, binding);
+        let record = self.bindings.remove(binding);
+        if let Some(moved) = source.routes.remove(record.routing_key.as_bytes(), place) {
+            self.bindings.note_position(moved.binding, moved.position);
+        }
+        source.sourced -= 1;
+        if matches!(record.destination, BindingDestination::Exchange(_)) {
+            source.sourced_to_exchanges -= 1;
+        }
+        source.routes_epoch = self.index;
+        self.topology_epoch = self.index;
+        if source.record().auto_delete && source.sourced == 0 {
+            doomed.push(source.id());
+        }
+    }
+}
+
+fn slot(index: usize) -> u32 {
+    let slot = u32::try_from(index).expect("fewer than 2^32 queues and exchanges fit in memory");
+    assert!(slot != NONE);
+    slot
+}

@@ -1,0 +1,188 @@
+//! All bindings: found by identity, and in two chains each, so that those of a queue or exchange
+//! are at hand without a search.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use ahash::RandomState;
+use slab::Slab;
+
+use super::delta::BindingRecord;
+use super::identity::{hash_table, is_same_table};
+use crate::exchange::{NONE, Place};
+
+/// The two chains that a binding is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// With those that have the same source.
+    Source = 0,
+    /// With those that have the same destination.
+    Destination = 1,
+}
+
+/// All bindings of a catalog.
+pub(super) struct Bindings {
+    slab: Slab<Binding>,
+    /// Hash of the identity to the first binding that has it. Lookups only.
+    by_identity: HashMap<u64, u32, RandomState>,
+    hash: RandomState,
+}
+
+struct Binding {
+    record: BindingRecord,
+    /// Where the source's type keeps it.
+    place: Place,
+    /// Hash of the identity.
+    identity: u64,
+    /// The next one with the same hash.
+    next_of_identity: u32,
+    links: [Link; 2],
+}
+
+/// A binding's neighbours in a chain.
+#[derive(Clone, Copy)]
+struct Link {
+    previous: u32,
+    next: u32,
+}
+
+const UNLINKED: Link = Link { previous: NONE, next: NONE };
+
+impl Bindings {
+    pub(super) fn new(hash: &RandomState) -> Bindings {
+        Bindings {
+            slab: Slab::new(),
+            by_identity: HashMap::with_hasher(hash.clone()),
+            hash: hash.clone(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// The binding with this identity (BND-1).
+    pub(super) fn find(&self, record: &BindingRecord) -> Option<u32> {
+        let first = self.by_identity.get(&self.identity(record)).copied().unwrap_or(NONE);
+        let mut binding = first;
+        while binding != NONE {
+            let candidate = &self.slab[binding as usize];
+            if is_same(&candidate.record, record) {
+                return Some(binding);
+            }
+            binding = candidate.next_of_identity;
+        }
+        None
+    }
+
+    /// The slot that the next binding will have.
+    pub(super) fn next_slot(&self) -> u32 {
+        let slot = u32::try_from(self.slab.vacant_key()).expect("fewer than 2^32 bindings fit");
+        assert!(slot != NONE);
+        slot
+    }
+
+    /// Takes up a binding that is not there yet, in no chain so far.
+    pub(super) fn insert(&mut self, record: BindingRecord, place: Place) -> u32 {
+        let (slot, identity) = (self.next_slot(), self.identity(&record));
+        let next_of_identity = self.by_identity.insert(identity, slot).unwrap_or(NONE);
+        self.slab.insert(Binding {
+            record,
+            place,
+            identity,
+            next_of_identity,
+            links: [UNLINKED; 2],
+        });
+        slot
+    }
+
+    /// Lets a binding go that is in no chain any more.
+    pub(super) fn remove(&mut self, binding: u32) -> BindingRecord {
+        let Binding { record, identity, next_of_identity, .. } = self.slab.remove(binding as usize);
+        let first = self.by_identity[&identity];
+        if first != binding {
+            self.skip_in_identity(first, binding, next_of_identity);
+        } else if next_of_identity == NONE {
+            self.by_identity.remove(&identity);
+        } else {
+            self.by_identity.insert(identity, next_of_identity);
+        }
+        record
+    }
+
+    fn skip_in_identity(&mut self, first: u32, removed: u32, next: u32) {
+        let mut before = first;
+        while self.slab[before as usize].next_of_identity != removed {
+            before = self.slab[before as usize].next_of_identity;
+        }
+        self.slab[before as usize].next_of_identity = next;
+    }
+
+    pub(super) fn record(&self, binding: u32) -> &BindingRecord {
+        &self.slab[binding as usize].record
+    }
+
+    pub(super) fn place(&self, binding: u32) -> Place {
+        self.slab[binding as usize].place
+    }
+
+    /// Notes where in its list the source's type now keeps the binding.
+    pub(super) fn note_position(&mut self, binding: u32, position: u32) {
+        self.slab[binding as usize].place.position = position;
+    }
+
+    /// Puts a binding first in a chain.
+    pub(super) fn link(&mut self, side: Side, head: &mut u32, binding: u32) {
+        let next = *head;
+        if next != NONE {
+            self.link_mut(side, next).previous = binding;
+        }
+        *self.link_mut(side, binding) = Link { previous: NONE, next };
+        *head = binding;
+    }
+
+    /// Takes a binding out of a chain.
+    pub(super) fn unlink(&mut self, side: Side, head: &mut u32, binding: u32) {
+        let Link { previous, next } = std::mem::replace(self.link_mut(side, binding), UNLINKED);
+        if next != NONE {
+            self.link_mut(side, next).previous = previous;
+        }
+        if previous != NONE {
+            self.link_mut(side, previous).next = next;
+        } else {
+            assert!(*head == binding);
+            *head = next;
+        }
+    }
+
+    fn link_mut(&mut self, side: Side, binding: u32) -> &mut Link {
+        &mut self.slab[binding as usize].links[side as usize]
+    }
+
+    /// The bindings of a chain.
+    pub(super) fn iterate(&self, side: Side, first: u32) -> impl Iterator<Item = &BindingRecord> {
+        let mut binding = first;
+        std::iter::from_fn(move || {
+            let here = self.slab.get(binding as usize)?;
+            binding = here.links[side as usize].next;
+            Some(&here.record)
+        })
+    }
+
+    fn identity(&self, record: &BindingRecord) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        record.source.hash(&mut hasher);
+        record.destination.hash(&mut hasher);
+        hasher.write(record.routing_key.as_bytes());
+        hasher.write_u8(0xff);
+        hash_table(&record.arguments, &mut hasher);
+        hasher.finish()
+    }
+}
+
+fn is_same(one: &BindingRecord, other: &BindingRecord) -> bool {
+    one.source == other.source
+        && one.destination == other.destination
+        && one.routing_key == other.routing_key
+        && is_same_table(&one.arguments, &other.arguments)
+}
