@@ -12,10 +12,12 @@
 #![forbid(unsafe_code)]
 
 pub mod ack;
+pub mod client;
 pub mod content;
 mod cursor;
 pub mod deliver;
 pub mod frame;
+pub mod fuzz;
 mod layout;
 pub mod method;
 mod octets;
