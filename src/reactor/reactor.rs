@@ -31,6 +31,8 @@ pub struct ReactorConfig {
     /// The CPU on which the kernel runs file syncs; `None` leaves them on the core's own, where
     /// they wait while it is busy.
     pub sync_cpu: Option<usize>,
+    /// Use a [`RingSupport::Deferred`] ring where the kernel has it. Off only for comparison.
+    pub deferred_completions: bool,
 }
 
 impl Default for ReactorConfig {
@@ -40,6 +42,7 @@ impl Default for ReactorConfig {
             ring_entries: 1024,
             completion_entries: 16 * 1024,
             sync_cpu: None,
+            deferred_completions: true,
         }
     }
 }
@@ -161,7 +164,8 @@ impl Reactor {
         assert!(config.receive_buffer_bytes > 0);
         assert!(config.ring_entries > 0);
         assert!(config.completion_entries >= config.ring_entries);
-        let mut ring = Uring::new(config.ring_entries, config.completion_entries)
+        let ring = if config.deferred_completions { Uring::new } else { Uring::new_plain };
+        let mut ring = ring(config.ring_entries, config.completion_entries)
             .map_err(MachineProblem::from_ring_error)?;
         if let Some(cpu) = config.sync_cpu {
             ring.place_workers(cpu).map_err(|source| ReactorError::SyncCpu { cpu, source })?;

@@ -9,6 +9,11 @@ use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 use crate::token::{Kind, Token};
 
+/// Linux 6.13 and later make so many deferred completions per entry, give or take a few.
+const DEFERRED_BATCH: usize = 16;
+/// Bounds one round at about 1,300 completions, so that a flood cannot keep the core in here.
+const EXTRA_ENTERS_MAX: usize = 64;
+
 /// Which way of running completions the kernel offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingSupport {
@@ -40,19 +45,24 @@ impl Uring {
     /// A ring with room for `entries` requests per submission and `completions` unread
     /// completions. More than that is kept by the kernel, only slower.
     pub(crate) fn new(entries: u32, completions: u32) -> io::Result<Uring> {
-        let (ring, support) = match deferred(completions).build(entries) {
-            Ok(ring) => (ring, RingSupport::Deferred),
+        match deferred(completions).build(entries) {
+            Ok(ring) => Ok(Uring { ring, support: RingSupport::Deferred, enters: 0 }),
             // An older kernel does not know the flags.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                (plain(completions).build(entries)?, RingSupport::Plain)
+                Uring::new_plain(entries, completions)
             }
-            Err(error) => return Err(error),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As `new`, in the way that Linux 5.15 knows already.
+    pub(crate) fn new_plain(entries: u32, completions: u32) -> io::Result<Uring> {
+        let ring = plain(completions).build(entries)?;
         let params = ring.params();
         if !params.is_feature_ext_arg() || !params.is_feature_nodrop() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        Ok(Uring { ring, support, enters: 0 })
+        Ok(Uring { ring, support: RingSupport::Plain, enters: 0 })
     }
 
     pub(crate) fn support(&self) -> RingSupport {
@@ -115,11 +125,8 @@ impl Uring {
             return;
         }
         drop(queue);
-        self.enters += 1;
-        let flags = EnterFlags::GETEVENTS.bits();
-        // SAFETY: the count is that of the pushed requests, and there is no argument to point to.
-        // The safe calls ask for deferred completions only from the second round on.
-        check(unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, flags, None) });
+        self.enter_for_events(count);
+        self.enter_for_the_rest();
     }
 
     /// Submits and sleeps until something has completed or the time is over. May return early.
@@ -133,6 +140,31 @@ impl Uring {
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
             }
         };
+        check(result);
+        self.enter_for_the_rest();
+    }
+
+    /// Fetches what the kernel has left over. Newer ones make only some deferred completions per
+    /// entry; a round that took no more than those would spend its whole cost on a few sockets.
+    fn enter_for_the_rest(&mut self) {
+        let mut count = 0;
+        for _ in 0..EXTRA_ENTERS_MAX {
+            let gained = self.ring.completion().len() - count;
+            if gained < DEFERRED_BATCH || !self.ring.submission().taskrun() {
+                return;
+            }
+            count += gained;
+            self.enter_for_events(0);
+        }
+    }
+
+    fn enter_for_events(&mut self, submit_count: u32) {
+        self.enters += 1;
+        let flags = EnterFlags::GETEVENTS.bits();
+        // SAFETY: the count is that of the pushed requests, and there is no argument to point to.
+        // The safe calls ask for deferred completions only from the second round on.
+        let result =
+            unsafe { self.ring.submitter().enter::<libc::sigset_t>(submit_count, 0, flags, None) };
         check(result);
     }
 

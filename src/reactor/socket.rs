@@ -6,9 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::token::Key;
 
-/// What the multishot poll of a socket asks for; errors and hang-up come unasked.
-pub(crate) const READ_EVENTS: u32 =
-    (libc::POLLIN as u32) | (libc::POLLRDHUP as u32) | (libc::POLLPRI as u32);
+/// What the multishot poll of a socket asks for; errors and hang-up come unasked. Urgent data is not
+/// asked for: the kernel's wake-up for ordinary data names it too. A read stops short before it, so
+/// who sends urgent data (AMQP never does) may see what follows it taken with the next data only.
+pub(crate) const READ_EVENTS: u32 = (libc::POLLIN as u32) | (libc::POLLRDHUP as u32);
 pub(crate) const WRITE_EVENTS: u32 = libc::POLLOUT as u32;
 const DEAD_EVENTS: u32 = (libc::POLLHUP as u32) | (libc::POLLERR as u32);
 
@@ -68,8 +69,8 @@ pub(crate) struct Socket {
     /// A poll for room to send is in the ring.
     pub(crate) is_write_armed: bool,
     has_hung_up: bool,
-    /// Something other than data was reported (end of stream, urgent data, error). A read may
-    /// then stop short of it, and no further event would tell.
+    /// Something other than data was reported (end of stream, error). A read may then stop short
+    /// of it, and no further event would tell.
     distrusts_short_reads: bool,
 }
 
