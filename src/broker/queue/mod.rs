@@ -1,7 +1,19 @@
 //! The queue as a machine: commands in, effects out.
+//!
+//! A message's place is its *sequence*, dense and ascending. `head` is the first sequence that was
+//! never delivered; what came back lies before it and is named by `returned`, which is served
+//! first. What is out is held by a consumer (or a channel's getter) under an *ordinal*, dense per
+//! holder, so that settling many deliveries names ranges.
 
+mod alarm;
 mod command;
+mod consumer;
+mod dispatch;
 mod effect;
+mod entry;
+mod expiry;
+mod sequence_set;
+mod settle;
 mod window;
 
 pub use command::{Command, Consume, ConsumerIndex, Outcome, Settings};
@@ -10,8 +22,14 @@ pub use window::{
     DELIVERY_OVERHEAD_BYTES, WINDOW_BYTES, Waiting, WindowId, Windows, delivery_bytes,
 };
 
-use crate::ids::Time;
-use crate::store::MessageStore;
+use crate::ids::{ChannelAddress, Time};
+use crate::sparse_ring::SparseRing;
+use crate::store::{MessageId, MessageStore};
+
+use consumer::{Consumers, Kind};
+use entry::Entry;
+use expiry::Deadlines;
+use sequence_set::SequenceSet;
 
 /// What a command may touch beside its queue.
 #[derive(Debug)]
@@ -41,27 +59,80 @@ pub struct Counters {
     pub requeued: u64,
 }
 
-/// One queue.
+/// One queue, owned by its home shard from declaration to retirement.
+///
+/// Invariants: enqueued = ready + unacked + settled + expired + dropped; every entry is either
+/// ready or held by exactly one consumer or getter; all returned sequences lie before `head`; all
+/// entries from `head` on are ready.
 #[derive(Debug)]
 pub struct Queue {
     settings: Settings,
+    entries: SparseRing<Entry>,
+    head: u64,
+    returned: SequenceSet,
+    ready: u64,
+    unacked: u64,
+    consumers: Consumers,
+    /// Consumers that may have grants.
+    granted: Vec<ConsumerIndex>,
+    deadlines: Deadlines,
+    /// From when the queue counts as unused (EXP-2).
+    lease_from: Time,
+    counters: Counters,
+    is_retired: bool,
 }
 
 impl Queue {
     /// An empty queue. The next command is to be `Touch`.
     pub fn new(settings: Settings) -> Queue {
-        Queue { settings }
+        assert!(settings.expires_ms != Some(0));
+        Queue {
+            settings,
+            entries: SparseRing::default(),
+            head: 0,
+            returned: SequenceSet::default(),
+            ready: 0,
+            unacked: 0,
+            consumers: Consumers::default(),
+            granted: Vec::new(),
+            deadlines: Deadlines::default(),
+            lease_from: Time::default(),
+            counters: Counters::default(),
+            is_retired: false,
+        }
     }
 
     /// Carries out one command; what it asks for is appended to `context.effects`.
     pub fn apply(&mut self, now: Time, command: Command, context: &mut Context<'_>) {
-        let _ = (now, command, context);
-        unimplemented!()
+        assert!(!self.is_retired);
+        match command {
+            Command::Enqueue { message, expiration_ms } => {
+                self.enqueue(now, message, expiration_ms, context);
+            }
+            Command::Dispatch { budget } => self.dispatch(now, budget, context),
+            Command::Settle { channel, consumer, first, last, outcome } => {
+                self.settle(now, (channel, consumer), (first, last), outcome, context);
+            }
+            Command::Get { channel, no_ack } => self.serve_get(now, channel, no_ack, context),
+            Command::Consume(consume) => self.consume(&consume, context),
+            Command::Cancel { channel, consumer } => self.cancel(now, channel, consumer, context),
+            Command::CloseChannel { channel } => self.close_channel(now, channel, context),
+            Command::Grant { channel, consumer, count } => {
+                self.grant(channel, consumer, count, context.effects);
+            }
+            Command::SetGlobal { channel, consumer, on } => self.set_global(channel, consumer, on),
+            Command::WindowOpened { consumer } => self.window_opened(consumer),
+            Command::TimerFired => self.timer_fired(now, context),
+            Command::Touch => self.renew_lease(now, context.effects),
+            Command::Purge => self.purge(context),
+            Command::Retire { if_unused, if_empty } => self.retire(if_unused, if_empty, context),
+        }
+        self.return_unused_grants(context.effects);
     }
 
-    /// A `Dispatch` would deliver something.
+    /// A `Dispatch` may deliver something.
     pub fn is_runnable(&self) -> bool {
-        unimplemented!()
+        self.ready > 0 && self.consumers.has_turns()
     }
 
     /// What the queue was declared as.
@@ -71,27 +142,197 @@ impl Queue {
 
     /// Messages that wait.
     pub fn ready_count(&self) -> u64 {
-        unimplemented!()
+        self.ready
     }
 
     /// Messages delivered and not settled.
     pub fn unacked_count(&self) -> u64 {
-        unimplemented!()
+        self.unacked
     }
 
     /// Consumers; `basic.get` makes none.
     pub fn consumer_count(&self) -> u32 {
-        unimplemented!()
+        self.consumers.consuming()
     }
 
     /// What has become of all messages.
     pub fn counters(&self) -> Counters {
-        unimplemented!()
+        self.counters
+    }
+
+    fn enqueue(
+        &mut self,
+        now: Time,
+        message: MessageId,
+        expiration_ms: Option<u64>,
+        context: &mut Context<'_>,
+    ) {
+        self.counters.enqueued += 1;
+        let ttl = [self.settings.message_ttl_ms, expiration_ms].into_iter().flatten().min();
+        if ttl == Some(0) {
+            self.enqueue_immediate(now, message, context);
+            return;
+        }
+        let deadline = ttl.map(|ms| now.after_ms(ms));
+        let sequence = self.entries.push_back(Entry::new(message, deadline));
+        self.ready += 1;
+        if let Some(at) = deadline {
+            self.watch_new(now, sequence, at, context.effects);
+        }
+    }
+
+    fn consume(&mut self, consume: &Consume, context: &mut Context<'_>) {
+        let is_taken = self.consumers.has_exclusive();
+        if is_taken || (consume.exclusive && self.consumers.consuming() > 0) {
+            context.effects.push(Effect::ConsumeRefused);
+            return;
+        }
+        let consumer = self.consumers.add(consume);
+        context.effects.push(Effect::Consuming { consumer });
+    }
+
+    fn cancel(
+        &mut self,
+        now: Time,
+        channel: ChannelAddress,
+        index: ConsumerIndex,
+        context: &mut Context<'_>,
+    ) {
+        let consumer = self.consumers.of_channel(channel, index);
+        if consumer.is_none_or(|consumer| consumer.kind != Kind::Consuming) {
+            return;
+        }
+        self.return_grants(index, context.effects);
+        self.stop_consumer(index);
+        self.consumers.remove_if_done(index);
+        self.handle_consumer_gone(now, context.effects);
+    }
+
+    fn close_channel(&mut self, now: Time, channel: ChannelAddress, context: &mut Context<'_>) {
+        let indices: Vec<ConsumerIndex> = self.consumers.indices_of(channel).collect();
+        let consuming_before = self.consumers.consuming();
+        for index in indices {
+            let is_consuming =
+                self.consumers.get(index).is_some_and(|holder| holder.kind == Kind::Consuming);
+            if is_consuming {
+                self.stop_consumer(index);
+            }
+            let holder = self.consumers.remove(index);
+            for sequence in holder.outstanding.into_values() {
+                self.requeue(now, sequence, context);
+            }
+        }
+        if self.consumers.consuming() < consuming_before {
+            self.handle_consumer_gone(now, context.effects);
+        }
+    }
+
+    fn stop_consumer(&mut self, index: ConsumerIndex) {
+        self.consumers.cancel(index);
+        if self.consumers.get(index).is_some_and(|consumer| consumer.is_granted) {
+            self.granted.retain(|granted| *granted != index);
+        }
+    }
+
+    /// With the last consumer an auto-delete queue goes (QUE-60), and the lease of others begins.
+    fn handle_consumer_gone(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.consumers.consuming() > 0 {
+            return;
+        }
+        if self.settings.auto_delete {
+            effects.push(Effect::Unused);
+        }
+        self.renew_lease(now, effects);
+    }
+
+    /// What was never delivered is detached whole; what was returned is taken out one by one.
+    fn purge(&mut self, context: &mut Context<'_>) {
+        let count = self.ready;
+        let returned = self.returned.take_all();
+        let returned: Vec<MessageId> =
+            returned.map(|sequence| self.take_entry(sequence).message()).collect();
+        let waiting = self.entries.detach_from(self.head);
+        assert!(count == (returned.len() + waiting.len()) as u64);
+        let waiting = waiting.into_values().map(|entry| entry.message());
+        context.store.discard(returned.into_iter().chain(waiting));
+        self.head = self.entries.next_index();
+        self.ready = 0;
+        self.counters.dropped += count;
+        self.deadlines.sweep(&self.entries);
+        context.effects.push(Effect::Purged { count });
+    }
+
+    fn retire(&mut self, if_unused: bool, if_empty: bool, context: &mut Context<'_>) {
+        if if_empty && self.ready > 0 {
+            context.effects.push(Effect::NotEmpty);
+            return;
+        }
+        if if_unused && self.consumers.consuming() > 0 {
+            context.effects.push(Effect::InUse);
+            return;
+        }
+        for index in std::mem::take(&mut self.granted) {
+            self.return_grants(index, context.effects);
+        }
+        for (_, consumer) in self.consumers.iter() {
+            if consumer.kind == Kind::Consuming {
+                let (channel, front_consumer) = (consumer.channel, consumer.front_consumer);
+                context.effects.push(Effect::ConsumerCancelled { channel, front_consumer });
+            }
+        }
+        context.effects.push(Effect::Retired { count: self.ready });
+        let entries = std::mem::take(&mut self.entries);
+        context.store.discard(entries.into_values().map(|entry| entry.message()));
+        self.counters.dropped += self.ready + self.unacked;
+        (self.ready, self.unacked) = (0, 0);
+        self.returned = SequenceSet::default();
+        self.consumers = Consumers::default();
+        self.is_retired = true;
+    }
+
+    fn take_entry(&mut self, sequence: u64) -> Entry {
+        self.entries.remove(sequence).expect("a sequence that is held or ready has its entry")
     }
 
     /// Gives back memory that is kept for reuse.
-    pub fn shrink(&mut self) {}
+    pub fn shrink(&mut self) {
+        self.entries.shrink();
+        self.returned.shrink();
+        self.consumers.shrink();
+        self.deadlines.shrink();
+        self.granted.shrink_to_fit();
+    }
 
     /// Panics if the machine contradicts itself. O(n).
-    pub fn check_invariants(&self) {}
+    pub fn check_invariants(&self) {
+        let all = self.counters;
+        let left = all.settled + all.expired + all.dropped;
+        assert_eq!(all.enqueued, self.ready + self.unacked + left);
+        if self.is_retired {
+            return;
+        }
+        assert_eq!(self.entries.len() as u64, self.ready + self.unacked);
+        self.consumers.check_invariants();
+        let mut unacked = 0;
+        for (index, holder) in self.consumers.iter() {
+            for (_, sequence) in holder.outstanding.range(0, u64::MAX) {
+                assert!(self.entries.get(*sequence).is_some_and(Entry::is_unacked));
+                unacked += 1;
+            }
+            assert!(holder.grants == 0 || self.granted.contains(&index));
+        }
+        assert_eq!(unacked, self.unacked);
+        for (sequence, entry) in self.entries.range(0, u64::MAX) {
+            let is_returned = self.returned.contains(sequence);
+            let is_ready = is_returned || sequence >= self.head;
+            assert!(!(is_returned && sequence >= self.head));
+            assert_ne!(is_ready, entry.is_unacked());
+        }
+        self.deadlines.check_invariants(&self.entries, self.head);
+    }
 }
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod queue_tests;
