@@ -92,3 +92,7 @@ pub(crate) fn write_short_string(out: &mut Vec<u8>, string: &[u8]) {
     out.push(len);
     out.extend_from_slice(string);
 }
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

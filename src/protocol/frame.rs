@@ -181,3 +181,7 @@ pub fn check_protocol_header(input: &[u8]) -> HeaderCheck {
         (false, _) => HeaderCheck::Mismatch,
     }
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

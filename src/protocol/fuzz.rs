@@ -6,9 +6,13 @@ use crate::{
     content::decode_content_header,
     frame::{Split, split_frame},
     method::write_method,
-    method::{AMQPClass, ClientMethod, ServerMethod, decode_client_method, decode_server_method},
+    method::{
+        AMQPClass, ClientMethod, ServerMethod, connection, decode_client_method,
+        decode_server_method,
+    },
     properties::{Expiration, Properties},
     table::{ArrayReader, TABLE_ENTRIES_MAX, TableReader, Value, scan_table},
+    types::LongString,
 };
 
 const FRAME_MAX: u32 = 4_096;
@@ -149,17 +153,46 @@ pub fn content_header(payload: &[u8]) {
     assert!(bare.expiration().is_none());
 }
 
-/// Feeds a client session from a hostile server: whole, and octet by octet, with the same events.
+/// Feeds a client session from a hostile server, from the first octet on and when running.
 pub fn client(bytes: &[u8]) {
     let config = ClientConfig { message_bytes_max: 1 << 16, ..ClientConfig::default() };
-    let mut whole = ClientSession::new(config.clone());
+    compare_cuts(bytes, || ClientSession::new(config.clone()));
+    compare_cuts(bytes, || {
+        let mut session = ClientSession::new(config.clone());
+        session.handle_received(&handshake(), |_| ()).expect("a sound handshake");
+        session.open_channel(1).expect("the session is open");
+        session.open_channel(2).expect("the session is open");
+        session
+    });
+}
+
+/// Whole and octet by octet, the events and the end are the same.
+fn compare_cuts(bytes: &[u8], session: impl Fn() -> ClientSession) {
+    let mut whole = session();
     let mut events = Vec::new();
     let result = whole.handle_received_owned(bytes, &mut events);
-    let mut cut = ClientSession::new(config);
+    let mut cut = session();
     let mut cut_events = Vec::new();
     let cut_result =
         bytes.iter().try_for_each(|octet| cut.handle_received_owned(&[*octet], &mut cut_events));
     assert_eq!(result, cut_result);
     // Floats that are no number differ from themselves, so the texts are compared.
     assert_eq!(format!("{events:?}"), format!("{cut_events:?}"));
+}
+
+fn handshake() -> Vec<u8> {
+    let mechanisms = LongString::from("PLAIN");
+    let methods = [
+        connection::AMQPMethod::Start(connection::Start { mechanisms, ..Default::default() }),
+        connection::AMQPMethod::Tune(connection::Tune {
+            frame_max: FRAME_MAX,
+            ..Default::default()
+        }),
+        connection::AMQPMethod::OpenOk(connection::OpenOk {}),
+    ];
+    let mut out = Vec::new();
+    for method in methods {
+        write_method(&mut out, 0, &AMQPClass::Connection(method));
+    }
+    out
 }

@@ -187,3 +187,7 @@ const fn tx(method_id: u16) -> Option<Layout> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

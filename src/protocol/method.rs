@@ -185,3 +185,7 @@ pub fn write_method(out: &mut Vec<u8>, channel: u16, method: &AMQPClass) {
     out.extend_from_slice(&payload);
     out.push(FRAME_END);
 }
+
+#[cfg(test)]
+#[path = "method_tests.rs"]
+mod tests;

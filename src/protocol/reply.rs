@@ -229,3 +229,7 @@ impl ReplyCode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;

@@ -94,3 +94,7 @@ pub fn write_amqplain(out: &mut Vec<u8>, credentials: &Credentials<'_>) {
         out.extend_from_slice(octets);
     }
 }
+
+#[cfg(test)]
+#[path = "sasl_tests.rs"]
+mod tests;

@@ -39,10 +39,16 @@ pub(super) struct Whole<'a> {
     pub(super) consumed: usize,
 }
 
-/// The content at the head of `input` if it is complete, has at most one body frame and nothing
-/// is wrong with it. Everything else is for [`Assembly`], which also finds the errors.
+/// The content at the head of `input` if it is complete, has at most one body frame of at most
+/// `room` octets and nothing is wrong with it. Everything else is for [`Assembly`], which also
+/// finds the errors.
 #[inline]
-pub(super) fn whole_content(input: &[u8], channel: u16, frame_max: u32) -> Option<Whole<'_>> {
+pub(super) fn whole_content(
+    input: &[u8],
+    channel: u16,
+    frame_max: u32,
+    room: usize,
+) -> Option<Whole<'_>> {
     let (frame, header_bytes) = next_frame(input, FrameKind::Header, channel, frame_max)?;
     let header = decode_content_header(frame.payload).ok()?;
     if header.body_size == 0 {
@@ -50,7 +56,7 @@ pub(super) fn whole_content(input: &[u8], channel: u16, frame_max: u32) -> Optio
     }
     let rest = &input[header_bytes..];
     let (frame, body_bytes) = next_frame(rest, FrameKind::Body, channel, frame_max)?;
-    let is_whole = frame.payload.len() as u64 == header.body_size;
+    let is_whole = frame.payload.len() as u64 == header.body_size && frame.payload.len() <= room;
     is_whole.then_some(Whole { header, body: frame.payload, consumed: header_bytes + body_bytes })
 }
 

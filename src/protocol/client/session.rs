@@ -513,6 +513,7 @@ impl ClientSession {
         emit: &mut impl FnMut(ClientEvent<'_>),
     ) -> Result<usize, ClientError> {
         let frame_max = self.received_frame_max;
+        let room = self.config.message_bytes_max - self.unfinished_bytes;
         let number = frame.channel;
         let Some(channel) = self.channel_mut(number) else {
             return Err(unknown_channel(number).into());
@@ -538,7 +539,7 @@ impl ClientSession {
                 return Ok(0);
             }
         };
-        let Some(whole) = whole_content(rest, number, frame_max) else {
+        let Some(whole) = whole_content(rest, number, frame_max, room) else {
             channel.assembly.begin(frame.payload);
             return Ok(0);
         };
