@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use haremq_protocol::reply::ProtocolError;
 use haremq_protocol::table::value_type_name;
-use haremq_protocol::types::{AMQPValue, FieldTable};
+use haremq_protocol::types::AMQPValue;
 
 use super::Catalog;
 use super::command::{DeclareExchange, DeclareQueue};
@@ -38,15 +38,14 @@ impl Catalog {
         let default_type = AMQPValue::LongString(DEFAULT_TYPE.into());
         for key in CLASSIC_KEYS {
             let default = (key == TYPE_KEY).then_some(&default_type);
-            let of = |table: &'_ FieldTable| table.inner().get(key).cloned();
-            let received = of(&wish.arguments).or(default.cloned());
-            let current = of(&existing.arguments).or(default.cloned());
-            compared.argument(key, received.as_ref(), current.as_ref())?;
+            let received = wish.arguments.inner().get(key).or(default);
+            let current = existing.arguments.inner().get(key).or(default);
+            compared.argument(key, received, current)?;
         }
         Ok(())
     }
 
-    /// May the exchange be declared like this once more? `kind` is the wished type, resolved.
+    /// May the exchange be declared like this once more? (EXC-12)
     pub(super) fn check_exchange_redeclare(
         &self,
         existing: &ExchangeRecord,
@@ -61,9 +60,9 @@ impl Catalog {
         compared.property("durable", wish.durable, existing.durable)?;
         compared.property("auto_delete", wish.auto_delete, existing.auto_delete)?;
         compared.property("internal", wish.internal, existing.internal)?;
-        let of = |table: &'_ FieldTable| table.inner().get(ALTERNATE_EXCHANGE_KEY).cloned();
-        let (received, current) = (of(&wish.arguments), of(&existing.arguments));
-        compared.argument(ALTERNATE_EXCHANGE_KEY, received.as_ref(), current.as_ref())
+        let received = wish.arguments.inner().get(ALTERNATE_EXCHANGE_KEY);
+        let current = existing.arguments.inner().get(ALTERNATE_EXCHANGE_KEY);
+        compared.argument(ALTERNATE_EXCHANGE_KEY, received, current)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod command;
 pub mod delta;
 mod equivalence;
 mod identity;
+mod invariants;
 mod name;
 mod plan;
 mod plan_binding;

@@ -260,6 +260,13 @@ impl Headers {
         }
     }
 
+    /// True if nothing is left of the patterns that were there.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let counts = (self.keys.len(), self.predicates.len(), self.patterns.len());
+        counts == (0, 0, 0) && self.key_numbers.is_empty() && self.unconditional.is_empty()
+    }
+
     /// One predicate holds: adds the patterns to which nothing is lacking now.
     fn count_for(&self, predicate: Option<u32>, scratch: &mut HeadersScratch, found: &mut Found) {
         let Some(predicate) = predicate else { return };

@@ -214,6 +214,6 @@ pub(crate) struct Scratch {
 }
 
 #[cfg(test)]
-mod headers_tests;
+pub(crate) mod headers_tests;
 #[cfg(test)]
-mod topic_tests;
+pub(crate) mod topic_tests;

@@ -125,6 +125,13 @@ impl Topic {
         }
     }
 
+    /// True if nothing but the root is left.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let counts = (self.nodes.len(), self.children.len(), self.words.words.len());
+        counts == (1, 0, 0) && self.words.numbers.is_empty()
+    }
+
     fn child_or_new(&mut self, node: u32, word: &[u8]) -> u32 {
         let here = &self.nodes[node as usize];
         match word {

@@ -1,7 +1,7 @@
 //! What the router remembers: (exchange, routing key) to destinations.
 //!
-//! Four places per set. A key is remembered when it is missed for the second time, so keys that
-//! never come again push nothing out and cost no memory. Buffers stay with their place.
+//! Four places per set. A key is remembered when it is missed again soon after its first miss, so
+//! keys that never come again push nothing out and cost no memory. Buffers stay with their place.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -15,6 +15,9 @@ const ENTRIES: usize = 4_096;
 /// Places that a key can be in.
 const WAYS: usize = 4;
 const SETS: usize = ENTRIES / WAYS;
+/// Missed keys that a set knows again: more than its places, so that keys which take turns all
+/// find one.
+const MISSES: usize = 8;
 /// Longer lists are not remembered: to queue the message costs far more than to find the list,
 /// and memory stays bounded.
 const DESTINATIONS_MAX: usize = 64;
@@ -27,7 +30,6 @@ const _: () = assert!(SETS.is_power_of_two() && SETS * WAYS == ENTRIES);
 pub(super) struct RouteCache {
     hash: RandomState,
     entries: Vec<Entry>,
-    /// By set: the tag that was last missed, and the place that is to be given away next.
     sets: Vec<Set>,
 }
 
@@ -41,17 +43,39 @@ struct Entry {
     destinations: Vec<Destination>,
 }
 
+/// What has been missed in a set, and what is to be overwritten next.
 #[derive(Clone, Copy, Default)]
 struct Set {
-    missed: u64,
+    missed: [u32; MISSES],
+    next_miss: u8,
     next_way: u8,
+}
+
+impl Set {
+    /// True if the key was missed before; notes it if not.
+    fn knows(&mut self, tag: u64) -> bool {
+        let mark = (tag >> 32) as u32;
+        if let Some(missed) = self.missed.iter_mut().find(|missed| **missed == mark) {
+            *missed = 0;
+            return true;
+        }
+        self.missed[usize::from(self.next_miss)] = mark;
+        self.next_miss = (self.next_miss + 1) % MISSES as u8;
+        false
+    }
+
+    fn take_way(&mut self) -> usize {
+        let way = self.next_way;
+        self.next_way = (way + 1) % WAYS as u8;
+        usize::from(way)
+    }
 }
 
 /// What a look into the cache finds.
 pub(super) enum Lookup {
     /// The destinations are in this entry.
     Hit(usize),
-    /// They have to be searched.
+    /// They have to be searched for.
     Miss(Vacancy),
 }
 
@@ -114,15 +138,17 @@ impl RouteCache {
         entry.destinations.extend_from_slice(destinations);
     }
 
+    /// Octets in the buffers of all places.
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        let destination = size_of::<Destination>();
+        let of = |entry: &Entry| entry.key.capacity() + entry.destinations.capacity() * destination;
+        self.entries.iter().map(of).sum()
+    }
+
     fn place_in(&mut self, set: usize, tag: u64) -> Option<usize> {
         let of_set = &mut self.sets[set];
-        if of_set.missed != tag {
-            of_set.missed = tag;
-            return None;
-        }
-        let way = usize::from(of_set.next_way);
-        of_set.next_way = (of_set.next_way + 1) % WAYS as u8;
-        Some(set * WAYS + way)
+        of_set.knows(tag).then(|| set * WAYS + of_set.take_way())
     }
 
     fn tag(&self, exchange: ExchangeId, key: &[u8]) -> u64 {
