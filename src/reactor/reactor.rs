@@ -95,7 +95,7 @@ pub enum ReactorEvent {
     /// There is room again after a partial send.
     Writable(SocketId),
     /// Both directions have ended, for instance by a reset. What had arrived before may still be
-    /// received. Comes once, also to a caller that is not reading.
+    /// received. Comes once, after `Readable`, also to a caller that is not reading.
     HungUp(SocketId),
     /// The sync with this token has ended. After an error nobody knows what is on the medium.
     Synced(FileId, u64, io::Result<()>),

@@ -4,7 +4,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,6 @@ pub(crate) struct Outcome {
     pub(crate) closed: usize,
     /// Connections that failed.
     pub(crate) failed: usize,
-    pub(crate) partial_sends: usize,
 }
 
 /// A core loop that sends back what it receives.
@@ -92,6 +91,7 @@ pub(crate) struct EchoServer {
     pub(crate) address: SocketAddr,
     waker: Waker,
     is_stopping: Arc<AtomicBool>,
+    partial_sends: Arc<AtomicUsize>,
     core: CoreHandle<Outcome>,
 }
 
@@ -99,17 +99,25 @@ impl EchoServer {
     pub(crate) fn start(config: ReactorConfig) -> EchoServer {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_stopping);
+        let partial_sends = Arc::new(AtomicUsize::new(0));
+        let partial = Arc::clone(&partial_sends);
         let (sender, receiver) = mpsc::channel();
         let placement = CorePlacement { cpu: Some(0), name: "echo".to_owned() };
         let core = spawn_core(placement, move || {
             let mut reactor = Reactor::new(config).expect("the machine has io_uring");
             let (_, address) = reactor.listen(localhost()).expect("a free port");
             sender.send((address, reactor.waker())).expect("the test waits for the address");
-            EchoLoop { reactor, connections: Vec::new(), outcome: Outcome::default() }.run(&stop)
+            let (connections, outcome) = (Vec::new(), Outcome::default());
+            EchoLoop { reactor, connections, outcome, partial_sends: partial }.run(&stop)
         });
         let core = core.expect("the machine is fit");
         let (address, waker) = receiver.recv_timeout(DEADLINE).expect("the core starts");
-        EchoServer { address, waker, is_stopping, core }
+        EchoServer { address, waker, is_stopping, partial_sends, core }
+    }
+
+    /// How often the kernel did not take all that was to be sent.
+    pub(crate) fn partial_sends(&self) -> usize {
+        self.partial_sends.load(Ordering::Relaxed)
     }
 
     /// Ends the loop once all connections are gone.
@@ -133,6 +141,7 @@ struct EchoLoop {
     reactor: Reactor,
     connections: Vec<Option<Connection>>,
     outcome: Outcome,
+    partial_sends: Arc<AtomicUsize>,
 }
 
 impl EchoLoop {
@@ -203,7 +212,7 @@ impl EchoLoop {
             match self.reactor.send(connection.id, &connection.unsent) {
                 Sent::All => connection.unsent.clear(),
                 Sent::Partial(count) => {
-                    self.outcome.partial_sends += 1;
+                    self.partial_sends.fetch_add(1, Ordering::Relaxed);
                     connection.unsent.drain(..count);
                 }
                 Sent::Failed(_) => return self.fail(slot),
