@@ -1,0 +1,128 @@
+//! Messages go out to clients.
+
+use haremq_broker::ids::{ChannelAddress, QueueId, ShardId};
+use haremq_broker::queue::{ConsumerIndex, delivery_bytes};
+use haremq_broker::store::Content;
+use haremq_protocol::deliver::{Deliver, GetOk, write_deliver, write_get_ok};
+
+use super::Front;
+use super::channel::{ConsumerKind, Waiting};
+use crate::mesh::Request;
+use crate::shard::Shard;
+
+impl Front {
+    /// Writes a delivery to its connection's output. A channel that is on its way out gets none,
+    /// but its connection's window is given back all the same.
+    pub(crate) fn deliver(
+        &mut self,
+        home: ShardId,
+        address: ChannelAddress,
+        front_consumer: u32,
+        ordinal: u64,
+        redelivered: bool,
+        content: &Content<'_>,
+    ) {
+        let channel = self.channel_at(address).expect("a home lets go of a channel last");
+        let (number, slot) = (channel.number, channel.connection);
+        let is_open = channel.is_open();
+        let bytes = u32::try_from(delivery_bytes(content)).expect("bounded by message size");
+        let connection = self.connection(slot).expect("it outlives its channels");
+        connection.count_delivery(home, bytes);
+        let (frame_max, can_write) = (connection.frame_max, !connection.is_socket_gone);
+        self.mark_dirty(slot);
+        if !is_open || !can_write {
+            return;
+        }
+        let mut output = std::mem::take(self.output(slot));
+        let channel = &mut self.channels[address.slot as usize];
+        let consumer = &mut channel.consumers[front_consumer as usize];
+        let delivery_tag = if consumer.no_ack {
+            channel.tags.push_no_ack()
+        } else {
+            consumer.unsettled += 1;
+            channel.tags.push(front_consumer, ordinal)
+        };
+        let deliver = Deliver {
+            consumer_tag: consumer.tag.as_bytes(),
+            delivery_tag,
+            redelivered,
+            exchange: content.exchange,
+            routing_key: content.routing_key,
+        };
+        write_deliver(&mut output, number, frame_max, &deliver, content.properties, content.body);
+        if channel.global.is_on() {
+            channel.global.handle_delivered(consumer.no_ack);
+        }
+        self.connection(slot).expect("just seen").output = output;
+    }
+
+    /// Writes the answer to a basic.get. `holder` says by which name its home knows it.
+    pub(crate) fn handle_got(
+        &mut self,
+        address: ChannelAddress,
+        holder: Option<(QueueId, ShardId, ConsumerIndex)>,
+        ordinal: u64,
+        redelivered: bool,
+        remaining: u32,
+        content: &Content<'_>,
+    ) {
+        let channel = self.channel_at(address).expect("a home lets go of a channel last");
+        let (number, slot) = (channel.number, channel.connection);
+        if !channel.is_open() {
+            return;
+        }
+        assert_eq!(channel.waiting, Waiting::Get);
+        let delivery_tag = match holder {
+            None => channel.tags.push_no_ack(),
+            Some((queue, home, index)) => {
+                let getter = channel.getter(queue, home, index);
+                channel.consumers[getter as usize].unsettled += 1;
+                channel.tags.push(getter, ordinal)
+            }
+        };
+        let get_ok = GetOk {
+            delivery_tag,
+            redelivered,
+            exchange: content.exchange,
+            routing_key: content.routing_key,
+            message_count: remaining,
+        };
+        let frame_max = self.connection(slot).expect("it outlives its channels").frame_max;
+        let output = self.output(slot);
+        write_get_ok(output, number, frame_max, &get_ok, content.properties, content.body);
+        self.mark_dirty(slot);
+        self.stop_waiting(address.slot);
+    }
+}
+
+impl Shard {
+    /// A delivery may have made room in its channel's global window (no-ack ones do).
+    pub(crate) fn grant_after_delivery(&mut self, address: ChannelAddress) {
+        let is_global = self.front.channel_at(address).is_some_and(|c| c.global.is_on());
+        if is_global {
+            self.send_grants(address.slot);
+        }
+    }
+
+    /// Passes on what a channel's global limit allows now.
+    pub(crate) fn send_grants(&mut self, slot: u32) {
+        loop {
+            let channel = &mut self.front.channels[slot as usize];
+            if !channel.is_open() {
+                return;
+            }
+            let address = channel.address(self.id, slot);
+            let Some((consumer, count)) = channel.global.poll_grant() else {
+                return;
+            };
+            let Some(entry) = channel.consumers.get(consumer as usize) else {
+                continue;
+            };
+            let is_active = entry.kind == ConsumerKind::Active;
+            if let (true, Some(consumer)) = (is_active, entry.index) {
+                let (home, queue) = (entry.home, entry.queue);
+                self.request(home, Request::Grant { queue, consumer, channel: address, count });
+            }
+        }
+    }
+}

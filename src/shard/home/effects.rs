@@ -1,0 +1,158 @@
+//! What queues ask for is carried out.
+
+use haremq_broker::ids::{ChannelAddress, QueueId};
+use haremq_broker::queue::{Command, Context, Delivery, Effect};
+
+use super::requests::saturate;
+use crate::limits::DELIVERIES_PER_QUEUE_AND_TICK;
+use crate::mesh::Answer;
+use crate::shard::Shard;
+use crate::timers::Timer;
+
+/// Whose request a command carries out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) channel: ChannelAddress,
+    pub(crate) front_consumer: u32,
+}
+
+impl Shard {
+    /// Applies a command; its effects are to be carried out before the next. Returns false if
+    /// there is no such queue.
+    pub(crate) fn apply(&mut self, id: QueueId, command: Command) -> bool {
+        let home = &mut self.home;
+        let Some(entry) = home.queues.get_mut(&id) else {
+            return false;
+        };
+        let mut context = Context {
+            store: &mut home.store,
+            windows: &mut home.windows,
+            effects: &mut home.effects,
+        };
+        entry.queue.apply(self.now, command, &mut context);
+        if !entry.is_listed && entry.queue.is_runnable() {
+            entry.is_listed = true;
+            home.runnable.push_back(id);
+        }
+        true
+    }
+
+    /// Applies a command and does what the queue asks for.
+    pub(crate) fn apply_and_carry_out(
+        &mut self,
+        id: QueueId,
+        command: Command,
+        asker: Option<Asker>,
+    ) -> bool {
+        let exists = self.apply(id, command);
+        if exists {
+            self.carry_out_effects(id, asker);
+        }
+        exists
+    }
+
+    /// Does what the queue has asked for, in order.
+    pub(crate) fn carry_out_effects(&mut self, id: QueueId, asker: Option<Asker>) {
+        if self.home.effects.is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.home.effects);
+        for effect in effects.drain(..) {
+            self.carry_out(id, effect, asker);
+        }
+        self.home.effects = effects;
+    }
+
+    fn carry_out(&mut self, id: QueueId, effect: Effect, asker: Option<Asker>) {
+        match effect {
+            Effect::Deliver(delivery) => self.deliver(&delivery),
+            Effect::Release { message } => self.home.store.release(message),
+            Effect::ArmTimer { at } => self.wheel.arm(at, Timer::Queue(id)),
+            Effect::Unused | Effect::Expired => self.retire_by_itself(id),
+            Effect::Wants { channel, front_consumer, .. } => {
+                self.answer(channel.shard, Answer::Wants { channel, front_consumer });
+            }
+            Effect::GrantsReturned { channel, front_consumer, count, .. } => {
+                let answer = Answer::GrantsReturned { channel, front_consumer, count };
+                self.answer(channel.shard, answer);
+            }
+            Effect::ConsumerCancelled { channel, front_consumer } => {
+                let answer = Answer::ConsumerCancelled { channel, front_consumer };
+                self.answer(channel.shard, answer);
+            }
+            Effect::Retired { .. } | Effect::InUse | Effect::NotEmpty => {
+                unreachable!("the outcome of a retirement is looked at where it is asked for")
+            }
+            _ => self.answer_asker(id, effect, asker.expect("only requests have answers")),
+        }
+    }
+
+    /// The effects that answer a request.
+    fn answer_asker(&mut self, id: QueueId, effect: Effect, asker: Asker) {
+        let Asker { channel, front_consumer } = asker;
+        let answer = match effect {
+            Effect::Consuming { consumer } => {
+                Answer::Consuming { channel, front_consumer, consumer }
+            }
+            Effect::ConsumeRefused => Answer::ConsumeRefused { channel, front_consumer },
+            Effect::Empty => Answer::GotNothing { channel },
+            Effect::Purged { count } => Answer::Purged { channel, count: saturate(count) },
+            Effect::Got { .. } => return self.answer_get(id, effect, channel),
+            _ => unreachable!("the other effects answer nobody"),
+        };
+        self.answer(channel.shard, answer);
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let Delivery { channel, front_consumer, ordinal, message, redelivered, .. } = *delivery;
+        if channel.shard == self.id {
+            let content = self.home.store.content(message);
+            let home = self.id;
+            self.front.deliver(home, channel, front_consumer, ordinal, redelivered, &content);
+            self.counters.delivered += 1;
+            return self.grant_after_delivery(channel);
+        }
+        let body = self.home.store.body_owned(message);
+        let content = self.home.store.content(message);
+        let outbox = &mut self.outboxes[channel.shard.index()];
+        let delivery = outbox.write_delivery(&content, body.as_ref(), redelivered, ordinal);
+        outbox.answer(Answer::Delivered { channel, front_consumer, delivery });
+    }
+
+    fn answer_get(&mut self, queue: QueueId, effect: Effect, channel: ChannelAddress) {
+        let Effect::Got { consumer, ordinal, message, redelivered, remaining } = effect else {
+            unreachable!("the caller has looked")
+        };
+        let remaining = saturate(remaining);
+        if channel.shard == self.id {
+            let content = self.home.store.content(message);
+            let holder = consumer.map(|index| (queue, self.id, index));
+            self.front.handle_got(channel, holder, ordinal, redelivered, remaining, &content);
+            self.counters.delivered += 1;
+            return;
+        }
+        let body = self.home.store.body_owned(message);
+        let content = self.home.store.content(message);
+        let outbox = &mut self.outboxes[channel.shard.index()];
+        let delivery = outbox.write_delivery(&content, body.as_ref(), redelivered, ordinal);
+        outbox.answer(Answer::Got { channel, queue, consumer, remaining, delivery });
+    }
+
+    /// Lets every listed queue deliver its share of a tick.
+    pub(crate) fn dispatch_queues(&mut self) {
+        let budget = u32::try_from(DELIVERIES_PER_QUEUE_AND_TICK).expect("a small constant");
+        for _ in 0..self.home.runnable.len() {
+            let id = self.home.runnable.pop_front().expect("counted");
+            let Some(entry) = self.home.queues.get_mut(&id) else {
+                continue;
+            };
+            entry.is_listed = false;
+            self.apply_and_carry_out(id, Command::Dispatch { budget }, None);
+        }
+    }
+
+    /// A queue wanted to be told now.
+    pub(crate) fn handle_queue_timer(&mut self, id: QueueId) {
+        self.apply_and_carry_out(id, Command::TimerFired, None);
+    }
+}

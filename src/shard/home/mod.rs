@@ -1,0 +1,120 @@
+//! The queues whose home a shard is, their messages, and what is owed for them.
+
+mod accept;
+mod effects;
+mod enqueue;
+mod requests;
+mod retire;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ahash::{HashMap, RandomState};
+use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId};
+use haremq_broker::queue::{Effect, Queue, Waiting, WindowId, Windows};
+use haremq_broker::store::MessageStore;
+use haremq_storage::{Log, Lsn};
+
+use crate::mesh::Answer;
+pub(crate) use enqueue::Arrival;
+
+/// A queue and what its home keeps beside it.
+#[derive(Debug)]
+pub(crate) struct HomeQueue {
+    pub(crate) queue: Queue,
+    /// Whether it is in the list of those with deliveries to make.
+    pub(crate) is_listed: bool,
+}
+
+/// An answer that waits until every shard has forgotten the queues retired before it.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    /// Retirements that must be done.
+    pub(crate) retirements: u64,
+    pub(crate) channel: ChannelAddress,
+    pub(crate) answer: Answer,
+}
+
+/// An acceptance that waits for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) lsn: Lsn,
+    pub(crate) channel: ChannelAddress,
+    pub(crate) sequence: u64,
+}
+
+/// All that a shard is home of.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) queues: HashMap<QueueId, Box<HomeQueue>>,
+    pub(crate) store: MessageStore,
+    pub(crate) windows: Windows,
+    /// The byte window that each consuming connection has here, until the connection ends.
+    pub(crate) connection_windows: BTreeMap<ConnectionAddress, WindowId>,
+    /// The queues at which each channel has a consumer or holds messages.
+    pub(crate) channels: BTreeMap<ChannelAddress, Vec<QueueId>>,
+    /// Queues with deliveries to make, in the order in which they got them.
+    pub(crate) runnable: VecDeque<QueueId>,
+    pub(crate) log: Log,
+    pub(crate) unsynced: VecDeque<Unsynced>,
+    /// Queues that this home has retired by itself, and those of them that every shard has
+    /// forgotten. The writer answers in order.
+    pub(crate) retirements_begun: u64,
+    pub(crate) retirements_done: u64,
+    pub(crate) deferred: VecDeque<Deferred>,
+    /// Effects of the command being carried out; kept for its memory.
+    pub(crate) effects: Vec<Effect>,
+    /// Consumers woken by a window; kept for its memory.
+    pub(crate) woken: Vec<Waiting>,
+    /// Queues of the publish being read; kept for its memory.
+    pub(crate) targets: Vec<QueueId>,
+    /// Whether messages of dropped queues are still to be released.
+    pub(crate) has_trash: bool,
+}
+
+/// Ids are dense numbers of our own making, so a fixed seed cannot be exploited, and the order
+/// of the map is never looked at.
+const QUEUE_MAP_SEED: u64 = 0x5eed;
+
+impl Home {
+    pub(crate) fn new() -> Home {
+        let hasher = RandomState::with_seeds(QUEUE_MAP_SEED, 1, 2, 3);
+        Home {
+            queues: HashMap::with_capacity_and_hasher(0, hasher),
+            store: MessageStore::new(),
+            windows: Windows::default(),
+            connection_windows: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            runnable: VecDeque::new(),
+            log: Log::new(),
+            unsynced: VecDeque::new(),
+            retirements_begun: 0,
+            retirements_done: 0,
+            deferred: VecDeque::new(),
+            effects: Vec::new(),
+            woken: Vec::new(),
+            targets: Vec::new(),
+            has_trash: false,
+        }
+    }
+
+    /// Whether there is something to do at once.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.runnable.is_empty() || self.has_trash
+    }
+
+    /// Notes that a channel has a consumer, or holds messages, at a queue.
+    pub(crate) fn note_channel(&mut self, channel: ChannelAddress, queue: QueueId) {
+        let queues = self.channels.entry(channel).or_default();
+        if !queues.contains(&queue) {
+            queues.push(queue);
+        }
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        for entry in self.queues.values() {
+            entry.queue.check_invariants();
+            assert!(!entry.queue.is_runnable() || entry.is_listed, "a runnable queue is listed");
+        }
+        assert!(self.retirements_done <= self.retirements_begun);
+    }
+}

@@ -1,0 +1,63 @@
+//! Every bound of a shard, with its unit.
+
+/// Deliveries that one queue makes in one tick.
+pub const DELIVERIES_PER_QUEUE_AND_TICK: usize = 256;
+/// Parcels taken from one mesh ring in one tick.
+pub const PARCELS_PER_RING_AND_TICK: usize = 256;
+/// Messages of purged and deleted queues whose memory is given back in one tick.
+pub const DISCARDS_PER_TICK: usize = 4096;
+
+/// Bytes of publishes that may be under way from one shard to another. A connection whose
+/// publish finds no credit pauses at that frame.
+pub const PUBLISH_CREDIT_BYTES: i64 = 4 << 20;
+/// What a parcel costs beside the bytes it carries.
+pub const PARCEL_COST_BYTES: usize = 64;
+/// Up to this size a body is copied into the ring's byte area; above it its buffer moves.
+pub const BODY_COPY_BYTES_MAX: usize = 16 << 10;
+
+/// Unsent output at which a connection's input pauses: its answers must be read first.
+pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// Unsent output below which windows are given back and paused input resumes.
+pub const OUTPUT_LOW_BYTES: usize = 64 << 10;
+/// Capacity an idle connection's buffers may keep.
+pub const IDLE_BUFFER_BYTES_MAX: usize = 4 << 10;
+
+/// Catalog commands of one channel that may be under way at once.
+pub const COMMANDS_PER_CHANNEL_MAX: usize = 64;
+
+/// Largest frame before tune-ok (WIRE-3).
+pub const HANDSHAKE_FRAME_BYTES_MAX: u32 = 8192;
+/// Smallest frame-max a client may ask for (CONN-41).
+pub const FRAME_BYTES_MIN: u32 = 4096;
+/// Frame-max that we propose (CONN-40).
+pub const FRAME_BYTES_MAX: u32 = 131_072;
+/// Channel-max that we propose (CONN-40).
+pub const CHANNELS_PER_CONNECTION_MAX: u16 = 2047;
+/// Heartbeat that we propose, in seconds (CONN-40).
+pub const HEARTBEAT_S: u16 = 60;
+
+/// Largest body (PUB-2).
+pub const MESSAGE_BYTES_MAX: u64 = 134_217_728;
+/// Largest body that a header may announce at all (ERR-31).
+pub const ANNOUNCED_BYTES_MAX: u64 = 536_870_912;
+/// What all half-received messages of one connection may hold together. One message of the
+/// largest size always fits.
+pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
+
+/// From the protocol header to open-ok (CONN-3), in milliseconds.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// How long a socket is kept after a silent refusal (CONN-26), in milliseconds.
+pub const REFUSAL_DELAY_MS: u64 = 3_000;
+/// How long close-ok is waited for (CONN-91), in milliseconds.
+pub const CLOSE_TIMEOUT_MS: u64 = 30_000;
+/// How long close-ok is waited for when the broker stops, in milliseconds.
+pub const SHUTDOWN_TIMEOUT_MS: u64 = 5_000;
+
+const _: () = {
+    assert!(FRAME_BYTES_MIN <= HANDSHAKE_FRAME_BYTES_MAX);
+    assert!(HANDSHAKE_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
+    assert!(MESSAGE_BYTES_MAX <= ANNOUNCED_BYTES_MAX);
+    assert!(HALF_RECEIVED_BYTES_MAX as u64 >= MESSAGE_BYTES_MAX);
+    assert!(OUTPUT_LOW_BYTES < OUTPUT_PAUSE_BYTES);
+    assert!(IDLE_BUFFER_BYTES_MAX < OUTPUT_LOW_BYTES);
+};

@@ -1,0 +1,138 @@
+//! What a shard has for one peer, and the credit between the two.
+
+use bytes::Bytes;
+use haremq_broker::ids::{ChannelAddress, QueueId};
+use haremq_broker::store::Content;
+
+use super::batch::Batch;
+use super::parcel::{Answer, Delivery, Parcel, Publish, Request};
+use crate::limits::{BODY_COPY_BYTES_MAX, PARCEL_COST_BYTES, PUBLISH_CREDIT_BYTES};
+
+/// What this shard has for one peer, gathered during a tick, and the publish credit that the
+/// peer grants. Owned by the sending shard; one per peer.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    batch: Batch,
+    spare: Vec<Batch>,
+    credit_bytes: i64,
+}
+
+/// Empty batches kept for reuse, per peer.
+const SPARE_BATCHES_MAX: usize = 8;
+
+impl Outbox {
+    pub(crate) fn new() -> Outbox {
+        Outbox { batch: Batch::default(), spare: Vec::new(), credit_bytes: PUBLISH_CREDIT_BYTES }
+    }
+
+    /// Whether another publish may be sent. One may overdraw, so that a body larger than all
+    /// the credit is sent too.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.credit_bytes > 0
+    }
+
+    /// The peer has consumed publishes of this cost.
+    pub(crate) fn add_credit(&mut self, bytes: u32) {
+        self.credit_bytes += i64::from(bytes);
+        assert!(self.credit_bytes <= PUBLISH_CREDIT_BYTES, "credit was given back twice");
+    }
+
+    /// Gives credit back to the peer for a publish that it had sent.
+    pub(crate) fn return_credit(&mut self, bytes: u32) {
+        self.batch.credit_bytes += bytes;
+    }
+
+    pub(crate) fn request(&mut self, request: Request) {
+        self.batch.parcels.push(Parcel::Request(request));
+    }
+
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        self.batch.parcels.push(Parcel::Answer(answer));
+    }
+
+    /// Sends a publish; the caller has filled in everything but the lengths and the large body.
+    pub(crate) fn publish(
+        &mut self,
+        mut publish: Publish,
+        queues: impl Iterator<Item = QueueId>,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+    ) {
+        publish.queues = 0;
+        for queue in queues {
+            self.batch.write_queue(queue);
+            publish.queues += 1;
+        }
+        assert!(publish.queues > 0, "a publish goes to at least one queue");
+        publish.large_body = large_body(content, owned_body);
+        publish.lengths = self.batch.write_content(content, publish.large_body.is_some());
+        self.credit_bytes -= i64::from(publish_cost(content));
+        self.batch.parcels.push(Parcel::Request(Request::Publish(publish)));
+    }
+
+    /// Writes a delivery's content and describes it.
+    pub(crate) fn write_delivery(
+        &mut self,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+        redelivered: bool,
+        ordinal: u64,
+    ) -> Delivery {
+        let large_body = large_body(content, owned_body);
+        let lengths = self.batch.write_content(content, large_body.is_some());
+        Delivery { lengths, large_body, redelivered, ordinal }
+    }
+
+    /// Says that a publish was accepted; joins the range sent just before where it can.
+    pub(crate) fn accept(&mut self, channel: ChannelAddress, sequence: u64) {
+        if let Some(Parcel::Answer(Answer::Accepted { channel: before, last, .. })) =
+            self.batch.parcels.last_mut()
+            && *before == channel
+            && *last + 1 == sequence
+        {
+            *last = sequence;
+            return;
+        }
+        self.answer(Answer::Accepted { channel, first: sequence, last: sequence });
+    }
+
+    /// The gathered batch, if there is anything in it.
+    pub(crate) fn poll_batch(&mut self, catalog_index: u64) -> Option<Batch> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        let mut batch = std::mem::replace(&mut self.batch, next);
+        batch.catalog_index = catalog_index;
+        Some(batch)
+    }
+
+    /// Takes a batch back that the peer has read.
+    pub(crate) fn recycle(&mut self, mut batch: Batch) {
+        batch.clear();
+        let is_small = batch.bytes.capacity() <= 2 * PUBLISH_CREDIT_BYTES as usize;
+        if is_small && self.spare.len() < SPARE_BATCHES_MAX {
+            self.spare.push(batch);
+        }
+    }
+
+    /// Bytes held for the peer.
+    pub(crate) fn bytes_used(&self) -> usize {
+        self.batch.bytes.len() + self.batch.parcels.len() * PARCEL_COST_BYTES
+    }
+}
+
+/// What a publish costs in credit; both ends compute it from the same content.
+pub(crate) fn publish_cost(content: &Content<'_>) -> u32 {
+    let names = content.exchange.len() + content.routing_key.len();
+    let bytes = PARCEL_COST_BYTES + names + content.properties.len() + content.body.len();
+    u32::try_from(bytes).expect("bounded by the largest message")
+}
+
+/// The body as a buffer of its own, if it is too large to be copied.
+fn large_body(content: &Content<'_>, owned: Option<&Bytes>) -> Option<Bytes> {
+    if content.body.len() <= BODY_COPY_BYTES_MAX {
+        return None;
+    }
+    Some(owned.cloned().unwrap_or_else(|| Bytes::copy_from_slice(content.body)))
+}

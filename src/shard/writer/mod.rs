@@ -1,0 +1,8 @@
+//! The one writer of the catalog: it decides every change, numbers it, hands it to all shards and
+//! answers only when all of them have applied it, so that `declare-ok` means "every core sees it".
+
+mod catalog_writer;
+mod letters;
+
+pub use catalog_writer::CatalogWriter;
+pub use letters::{Done, FromWriter, RetireOutcome, ToWriter};
