@@ -1,5 +1,11 @@
 //! Reading of big endian fields from a borrowed slice; `None` means that octets are missing.
 
+/// Whether octets are UTF-8. Names are short and nearly always ASCII, which is told faster.
+#[inline]
+pub(crate) fn is_text(octets: &[u8]) -> bool {
+    octets.is_ascii() || std::str::from_utf8(octets).is_ok()
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     pub(crate) rest: &'a [u8],

@@ -63,6 +63,17 @@ impl FrameKind {
             _ => None,
         }
     }
+
+    /// A frame of this type may have this channel and this length of its payload.
+    #[inline]
+    const fn allows(self, channel: u16, payload_len: usize) -> bool {
+        match self {
+            Self::Method => payload_len >= METHOD_BYTES_MIN,
+            Self::Header => payload_len >= CONTENT_HEADER_BYTES_MIN,
+            Self::Body => true,
+            Self::Heartbeat => payload_len == 0 && channel == 0,
+        }
+    }
 }
 
 /// One frame, borrowed from the receive buffer.
@@ -112,36 +123,31 @@ pub fn split_frame(input: &[u8], frame_max: u32) -> Result<Split<'_>, ProtocolEr
         return Err(refusal::frame_too_large(frame_type, payload_bytes, frame_max));
     }
     let payload_len = payload_bytes as usize;
-    let Some(&end) = rest.get(payload_len) else {
+    let Some((payload, [end, ..])) = rest.split_at_checked(payload_len) else {
         return Ok(Split::Incomplete { needed: payload_len + FRAME_OVERHEAD });
     };
-    let payload = &rest[..payload_len];
-    if end != FRAME_END {
-        return Err(refusal::invalid_frame_end(frame_type, payload, end));
+    let channel = u16::from_be_bytes([c0, c1]);
+    match FrameKind::from_octet(frame_type) {
+        Some(kind) if *end == FRAME_END && kind.allows(channel, payload_len) => {
+            let frame = Frame { kind, channel, payload };
+            Ok(Split::Complete { frame, consumed: payload_len + FRAME_OVERHEAD })
+        }
+        _ => Err(refuse(frame_type, channel, payload, *end)),
     }
-    let frame = classify(frame_type, u16::from_be_bytes([c0, c1]), payload)?;
-    Ok(Split::Complete { frame, consumed: payload_len + FRAME_OVERHEAD })
 }
 
-#[inline]
-fn classify(frame_type: u8, channel: u16, payload: &[u8]) -> Result<Frame<'_>, ProtocolError> {
-    let Some(kind) = FrameKind::from_octet(frame_type) else {
-        return Err(refusal::unknown_frame(frame_type, payload));
-    };
-    let frame = Frame { kind, channel, payload };
-    let is_well_formed = match kind {
-        FrameKind::Method => payload.len() >= METHOD_BYTES_MIN,
-        FrameKind::Header => payload.len() >= CONTENT_HEADER_BYTES_MIN,
-        FrameKind::Body => true,
-        FrameKind::Heartbeat => payload.is_empty(),
-    };
-    if !is_well_formed {
-        return Err(refusal::unknown_frame(frame_type, payload));
+/// Names what is wrong with a whole frame, in RabbitMQ's order of checks.
+#[cold]
+fn refuse(frame_type: u8, channel: u16, payload: &[u8], end: u8) -> ProtocolError {
+    if end != FRAME_END {
+        return refusal::invalid_frame_end(frame_type, payload, end);
     }
-    if kind == FrameKind::Heartbeat && channel != 0 {
-        return Err(refusal::unexpected_frame(&frame));
+    match FrameKind::from_octet(frame_type) {
+        Some(kind @ FrameKind::Heartbeat) if payload.is_empty() => {
+            refusal::unexpected_frame(&Frame { kind, channel, payload })
+        }
+        _ => refusal::unknown_frame(frame_type, payload),
     }
-    Ok(frame)
 }
 
 /// Appends a heartbeat frame (WIRE-6).

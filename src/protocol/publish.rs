@@ -2,7 +2,7 @@
 
 use crate::{
     content::{self, write_content},
-    cursor::Cursor,
+    cursor::{Cursor, is_text},
     frame::{FRAME_END, FRAME_OVERHEAD, FrameKind, write_head},
     refusal,
     reply::ProtocolError,
@@ -36,7 +36,7 @@ impl<'a> Publish<'a> {
             return Err(refusal::cannot_decode(payload));
         };
         for name in [publish.exchange, publish.routing_key] {
-            if std::str::from_utf8(name).is_err() {
+            if !is_text(name) {
                 return Err(refusal::malformed_utf8(payload, name));
             }
         }
