@@ -15,4 +15,5 @@ pub mod wheel;
 pub mod writer;
 
 pub use event::{ConnectionSlot, Effect, Event, Peer};
+pub use haremq_broker::ids::{ShardId, Time};
 pub use shard::{Counters, Settings, Shard};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use haremq_broker::catalog::Catalog;
-use haremq_broker::ids::{ShardId, Time};
+use haremq_broker::ids::{SLOTS, ShardId, Time};
 use haremq_broker::router::Router;
 use haremq_storage::Lsn;
 
@@ -81,7 +81,7 @@ impl Shard {
     /// A shard with nothing in it.
     pub fn new(settings: Settings) -> Shard {
         let Settings { id, shards, catalog, name_seed, cluster_name } = settings;
-        assert!(shards >= 1 && shards <= haremq_broker::ids::SLOTS, "a home has at least one slot");
+        assert!((1..=SLOTS).contains(&shards), "a home has at least one slot");
         assert!(id.0 < shards);
         Shard {
             id,

@@ -80,10 +80,9 @@ impl CatalogWriter {
         &self.catalog
     }
 
-    /// Deltas that the slowest shard has yet to apply. The caller lets commands wait while this
-    /// is large, so that a stalled shard bounds what gathers for it.
-    pub fn backlog(&self) -> u64 {
-        self.catalog.index() - self.applied_everywhere()
+    /// Whether there is a letter for any shard.
+    pub fn has_letters(&self) -> bool {
+        self.outboxes.iter().any(|outbox| !outbox.is_empty())
     }
 
     /// Takes in what a shard says.

@@ -5,4 +5,5 @@ mod catalog_writer;
 mod letters;
 
 pub use catalog_writer::CatalogWriter;
+pub use haremq_broker::catalog::Catalog;
 pub use letters::{Done, FromWriter, RetireOutcome, ToWriter};
