@@ -236,7 +236,12 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
     /// All values in order; chunks go as they are passed.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         self.chunks.into_iter().flatten().flat_map(|chunk| {
-            (0..CHUNK).filter_map(move |at| (chunk.live >> at & 1 == 1).then(|| chunk.values[at]))
+            let mut live = chunk.live;
+            std::iter::from_fn(move || {
+                let at = live.trailing_zeros() as usize;
+                live &= live.checked_sub(1)?;
+                Some(chunk.values[at])
+            })
         })
     }
 
