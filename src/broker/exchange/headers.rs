@@ -1,9 +1,10 @@
 //! The headers exchange: binding arguments are patterns of headers (HDR-1 to HDR-6).
 //!
 //! A pattern is taken apart at bind into *predicates*: "header `k` is there", "header `k` has the
-//! value `v`". Patterns share them. A message is read once; each of its headers makes at most two
-//! predicates true, and each of these counts for its patterns. So a message costs what it makes
-//! true, not what is bound.
+//! value `v`". Patterns share them. A message is read once, and each of its headers makes at most
+//! two predicates true. A pattern in mode `any` is found through each of its predicates; one in
+//! mode `all` only through the one that had the fewest patterns when it was bound, and then the
+//! others are looked at. So what a message costs hardly depends on how much is bound.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -169,21 +170,25 @@ struct Key {
 struct Predicate {
     key: u32,
     form: Form,
-    /// Who asks: pattern, and the entry of that pattern.
-    uses: Vec<(u32, u32)>,
+    /// Number of patterns that ask it.
+    askers: u32,
+    /// The patterns that are found through it: pattern, and the entry of that pattern.
+    found: Vec<(u32, u32)>,
 }
 
 /// A pattern with at least one key.
 struct Bound {
     target: Target,
-    /// Number of predicates that must hold.
-    required: u32,
-    /// Each with the position that this pattern has among its uses.
+    mode: Mode,
+    /// All its predicates.
+    asked: Box<[u32]>,
+    /// Those through which it is found.
     entries: Box<[Entry]>,
 }
 
 struct Entry {
     predicate: u32,
+    /// Position of the pattern among those that are found through the predicate.
     position: u32,
 }
 
@@ -193,8 +198,10 @@ pub(crate) struct HeadersScratch {
     generation: u64,
     /// By key: when it was last seen.
     seen: Vec<u64>,
-    /// By pattern: when it was last counted for, and how often.
-    counts: Vec<(u64, u32)>,
+    /// By predicate: when it last held.
+    held: Vec<u64>,
+    /// The predicates that hold now.
+    holding: Vec<u32>,
 }
 
 impl Headers {
@@ -219,13 +226,17 @@ impl Headers {
         if is_all && keys == 0 {
             return Place { list: UNCONDITIONAL, position: self.unconditional.insert(target) };
         }
-        let required = if is_all { keys } else { 1 };
         let list = number(self.patterns.vacant_key());
-        let askable = forms.into_iter().filter(|(_, form)| !matches!(form, Form::Never));
-        let entries =
-            askable.zip(0..).map(|((key, form), entry)| self.ask(key, form, (list, entry)));
-        let entries = entries.collect();
-        self.patterns.insert(Bound { target, required, entries });
+        let (asked, entries) =
+            if is_all && forms.iter().any(|(_, form)| matches!(form, Form::Never)) {
+                // Nothing will ever match, so there is no way to it.
+                Default::default()
+            } else {
+                let asked = self.ask_all(forms);
+                let entries = self.enter(list, &asked, is_all);
+                (asked, entries)
+            };
+        self.patterns.insert(Bound { target, mode: pattern.mode, asked, entries });
         Place { list, position: 0 }
     }
 
@@ -235,7 +246,10 @@ impl Headers {
         }
         let pattern = self.patterns.remove(place.list as usize);
         for entry in &pattern.entries {
-            self.ask_no_more(entry);
+            self.leave(entry);
+        }
+        for predicate in &pattern.asked {
+            self.ask_no_more(*predicate);
         }
         None
     }
@@ -248,15 +262,22 @@ impl Headers {
     ) {
         self.unconditional.collect(found);
         let Some(headers) = headers.filter(|_| !self.patterns.is_empty()) else { return };
-        scratch.begin(self.keys.capacity(), self.patterns.capacity());
+        scratch.begin(self.keys.capacity(), self.predicates.capacity());
         for (name, value) in TableReader::new(headers) {
             let Some(number) = self.key_numbers.get(name) else { continue };
-            if !scratch.is_first(*number) {
-                continue;
+            if scratch.is_first(*number) {
+                let key = &self.keys[*number as usize];
+                scratch.hold(key.predicate(&Form::Present));
+                scratch.hold(key.predicate_of(&value));
             }
-            let key = &self.keys[*number as usize];
-            self.count_for(Some(key.present).filter(|present| *present != NONE), scratch, found);
-            self.count_for(key.predicate_of(&value), scratch, found);
+        }
+        for predicate in &scratch.holding {
+            for (pattern, _) in &self.predicates[*predicate as usize].found {
+                let pattern = &self.patterns[*pattern as usize];
+                if pattern.is_met(scratch) {
+                    pattern.target.collect(found);
+                }
+            }
         }
     }
 
@@ -267,41 +288,56 @@ impl Headers {
         counts == (0, 0, 0) && self.key_numbers.is_empty() && self.unconditional.is_empty()
     }
 
-    /// One predicate holds: adds the patterns to which nothing is lacking now.
-    fn count_for(&self, predicate: Option<u32>, scratch: &mut HeadersScratch, found: &mut Found) {
-        let Some(predicate) = predicate else { return };
-        for (pattern, _) in &self.predicates[predicate as usize].uses {
-            let bound = &self.patterns[*pattern as usize];
-            if scratch.count(*pattern) == bound.required {
-                bound.target.collect(found);
-            }
+    /// The numbers of a pattern's predicates.
+    fn ask_all(&mut self, forms: Vec<(&[u8], Form)>) -> Box<[u32]> {
+        let askable = forms.into_iter().filter(|(_, form)| !matches!(form, Form::Never));
+        askable.map(|(key, form)| self.ask(key, form)).collect()
+    }
+
+    fn ask(&mut self, name: &[u8], form: Form) -> u32 {
+        let key = self.key_or_new(name);
+        if let Some(predicate) = self.keys[key as usize].predicate(&form) {
+            self.predicates[predicate as usize].askers += 1;
+            return predicate;
+        }
+        let predicate = number(self.predicates.vacant_key());
+        self.keys[key as usize].insert(form.clone(), predicate);
+        self.predicates.insert(Predicate { key, form, askers: 1, found: Vec::new() });
+        predicate
+    }
+
+    /// Makes a pattern findable: through the least used of its predicates if all have to hold,
+    /// else through each.
+    fn enter(&mut self, pattern: u32, asked: &[u32], is_all: bool) -> Box<[Entry]> {
+        let least_used = |predicate: &&u32| self.predicates[**predicate as usize].found.len();
+        let through: Vec<u32> = if is_all {
+            asked.iter().min_by_key(least_used).copied().into_iter().collect()
+        } else {
+            asked.to_vec()
+        };
+        let enter = |(predicate, entry): (u32, u32)| {
+            let found = &mut self.predicates[predicate as usize].found;
+            found.push((pattern, entry));
+            Entry { predicate, position: number(found.len() - 1) }
+        };
+        through.into_iter().zip(0..).map(enter).collect()
+    }
+
+    fn leave(&mut self, entry: &Entry) {
+        let found = &mut self.predicates[entry.predicate as usize].found;
+        found.swap_remove(entry.position as usize);
+        if let Some((pattern, of_pattern)) = found.get(entry.position as usize) {
+            let moved = &mut self.patterns[*pattern as usize];
+            moved.entries[*of_pattern as usize].position = entry.position;
         }
     }
 
-    fn ask(&mut self, name: &[u8], form: Form, user: (u32, u32)) -> Entry {
-        let key = self.key_or_new(name);
-        let predicate = match self.keys[key as usize].predicate(&form) {
-            Some(predicate) => predicate,
-            None => {
-                let predicate = number(self.predicates.vacant_key());
-                self.keys[key as usize].insert(form.clone(), predicate);
-                self.predicates.insert(Predicate { key, form, uses: Vec::new() });
-                predicate
-            }
-        };
-        let uses = &mut self.predicates[predicate as usize].uses;
-        uses.push(user);
-        Entry { predicate, position: number(uses.len() - 1) }
-    }
-
-    fn ask_no_more(&mut self, entry: &Entry) {
-        let uses = &mut self.predicates[entry.predicate as usize].uses;
-        uses.swap_remove(entry.position as usize);
-        if let Some((pattern, of_pattern)) = uses.get(entry.position as usize) {
-            let moved = &mut self.patterns[*pattern as usize];
-            moved.entries[*of_pattern as usize].position = entry.position;
-        } else if uses.is_empty() {
-            self.drop_predicate(entry.predicate);
+    fn ask_no_more(&mut self, predicate: u32) {
+        let asked = &mut self.predicates[predicate as usize];
+        asked.askers -= 1;
+        if asked.askers == 0 {
+            assert!(asked.found.is_empty());
+            self.drop_predicate(predicate);
         }
     }
 
@@ -321,6 +357,16 @@ impl Headers {
         let key = number(self.keys.insert(Key::new(Arc::clone(&name), &self.hash)));
         self.key_numbers.insert(name, key);
         key
+    }
+}
+
+impl Bound {
+    /// One of its predicates holds: is that enough?
+    fn is_met(&self, scratch: &HeadersScratch) -> bool {
+        match self.mode {
+            Mode::Any { .. } => true,
+            Mode::All { .. } => self.asked.iter().all(|predicate| scratch.holds(*predicate)),
+        }
     }
 }
 
@@ -378,13 +424,14 @@ impl Key {
 }
 
 impl HeadersScratch {
-    fn begin(&mut self, keys: usize, patterns: usize) {
+    fn begin(&mut self, keys: usize, predicates: usize) {
         if self.seen.len() < keys {
             self.seen.resize(keys, 0);
         }
-        if self.counts.len() < patterns {
-            self.counts.resize(patterns, (0, 0));
+        if self.held.len() < predicates {
+            self.held.resize(predicates, 0);
         }
+        self.holding.clear();
         self.generation += 1;
     }
 
@@ -396,14 +443,15 @@ impl HeadersScratch {
         is_first
     }
 
-    /// How many predicates of the pattern hold so far, the one at hand included.
-    fn count(&mut self, pattern: u32) -> u32 {
-        let (generation, count) = &mut self.counts[pattern as usize];
-        if *generation != self.generation {
-            (*generation, *count) = (self.generation, 0);
+    fn hold(&mut self, predicate: Option<u32>) {
+        if let Some(predicate) = predicate {
+            self.held[predicate as usize] = self.generation;
+            self.holding.push(predicate);
         }
-        *count += 1;
-        *count
+    }
+
+    fn holds(&self, predicate: u32) -> bool {
+        self.held[predicate as usize] == self.generation
     }
 }
 

@@ -72,6 +72,8 @@ fn matching(headers: &Headers, message: Option<&Entries>) -> Vec<u64> {
     headers.collect(content.as_deref(), &mut HeadersScratch::default(), &mut found);
     let mut queues: Vec<u64> = found.queues.iter().map(|(queue, _)| queue.0).collect();
     queues.sort_unstable();
+    // In mode `any` a pattern is found once for each header that matches.
+    queues.dedup();
     queues
 }
 

@@ -39,34 +39,61 @@ pub(crate) struct Moved {
     pub(crate) position: u32,
 }
 
-/// Targets in no particular order: it never matters for delivery (BND-6).
+/// Targets in no particular order: it never matters for delivery (BND-6). A single one, by far the
+/// commonest case, has no memory of its own.
 #[derive(Default)]
-pub(crate) struct Targets(Vec<Target>);
+pub(crate) enum Targets {
+    #[default]
+    None,
+    One(Target),
+    Many(Vec<Target>),
+}
 
 impl Targets {
     /// Adds a target and tells its position.
     pub(crate) fn insert(&mut self, target: Target) -> u32 {
-        let position = u32::try_from(self.0.len()).expect("fewer than 2^32 bindings fit in memory");
+        let position = self.as_slice().len();
+        match self {
+            Targets::None => *self = Targets::One(target),
+            Targets::One(first) => *self = Targets::Many(vec![*first, target]),
+            Targets::Many(targets) => targets.push(target),
+        }
+        let position = u32::try_from(position).expect("fewer than 2^32 bindings fit in memory");
         assert!(position != NONE);
-        self.0.push(target);
         position
     }
 
     /// Takes the target at `position` away; the last one moves there.
     pub(crate) fn remove(&mut self, position: u32) -> Option<Moved> {
-        self.0.swap_remove(position as usize);
-        let moved = self.0.get(position as usize)?;
-        Some(Moved { binding: moved.binding, position })
+        match self {
+            Targets::Many(targets) => drop(targets.swap_remove(position as usize)),
+            Targets::One(_) if position == 0 => *self = Targets::None,
+            _ => unreachable!("a binding's position is kept up to date"),
+        }
+        let moved = self.as_slice().get(position as usize);
+        let moved = moved.map(|target| Moved { binding: target.binding, position });
+        if self.as_slice().is_empty() {
+            *self = Targets::None;
+        }
+        moved
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// Adds all targets to what was found.
     pub(crate) fn collect(&self, found: &mut Found) {
-        for target in &self.0 {
+        for target in self.as_slice() {
             target.collect(found);
+        }
+    }
+
+    fn as_slice(&self) -> &[Target] {
+        match self {
+            Targets::None => &[],
+            Targets::One(target) => std::slice::from_ref(target),
+            Targets::Many(targets) => targets,
         }
     }
 }

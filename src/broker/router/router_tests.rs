@@ -237,6 +237,25 @@ fn bindings_elsewhere_leave_remembered_routes_alone() {
 }
 
 #[test]
+fn a_fanout_is_remembered_whatever_the_keys() {
+    let mut catalog = Catalog::new(1);
+    for n in 0..10 {
+        let name = format!("q{n}");
+        declare_queue(&mut catalog, &name);
+        bind(&mut catalog, &name, "amq.fanout", &name);
+    }
+    let mut router = Router::new(1, SHARDS);
+    for key in ["a", "b"] {
+        route(&mut router, &catalog, "amq.fanout", key);
+    }
+    let searches = router.generation;
+    for key in ["c", "d", "e"] {
+        assert_eq!(route(&mut router, &catalog, "amq.fanout", key).len(), 10);
+    }
+    assert_eq!(router.generation, searches);
+}
+
+#[test]
 fn routes_over_headers_are_never_remembered() {
     let mut catalog = Catalog::new(1);
     let q = declare_queue(&mut catalog, "q");
@@ -412,8 +431,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
                 apply(&mut catalog, Command::BindExchange(wish));
             }
             Step::Unbind(n) => {
-                let all = catalog.exchanges().flat_map(|x| catalog.routes_of(x.id()));
-                let record = all.cloned().nth(*n);
+                let record = nth_binding(&catalog, *n).cloned();
                 if let Some(record) = record {
                     catalog.apply(&Delta::Unbound(record));
                 }
@@ -428,6 +446,10 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+fn nth_binding(catalog: &Catalog, n: usize) -> Option<&BindingRecord> {
+    catalog.exchanges().flat_map(|exchange| catalog.routes_of(exchange.id())).nth(n)
 }
 
 fn check_publish(
