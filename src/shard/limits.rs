@@ -38,8 +38,6 @@ pub const HEARTBEAT_S: u16 = 60;
 
 /// Largest body (PUB-2).
 pub const MESSAGE_BYTES_MAX: u64 = 134_217_728;
-/// Largest body that a header may announce at all (ERR-31).
-pub const ANNOUNCED_BYTES_MAX: u64 = 536_870_912;
 /// What all half-received messages of one connection may hold together. One message of the
 /// largest size always fits.
 pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
@@ -56,7 +54,7 @@ pub const SHUTDOWN_TIMEOUT_MS: u64 = 5_000;
 const _: () = {
     assert!(FRAME_BYTES_MIN <= HANDSHAKE_FRAME_BYTES_MAX);
     assert!(HANDSHAKE_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
-    assert!(MESSAGE_BYTES_MAX <= ANNOUNCED_BYTES_MAX);
+    assert!(MESSAGE_BYTES_MAX <= haremq_protocol::content::BODY_BYTES_MAX);
     assert!(HALF_RECEIVED_BYTES_MAX as u64 >= MESSAGE_BYTES_MAX);
     assert!(OUTPUT_LOW_BYTES < OUTPUT_PAUSE_BYTES);
     assert!(IDLE_BUFFER_BYTES_MAX < OUTPUT_LOW_BYTES);

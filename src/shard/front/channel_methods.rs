@@ -70,7 +70,7 @@ impl Shard {
         let handled = match method {
             AMQPClass::Exchange(method) => self.handle_exchange_method(slot, channel, method),
             AMQPClass::Queue(method) => self.handle_queue_method(slot, channel, method),
-            AMQPClass::Basic(method) => self.handle_basic_method(slot, channel, method, payload),
+            AMQPClass::Basic(method) => self.handle_basic_method(slot, channel, method),
             AMQPClass::Channel(method) => self.handle_own_method(channel, &method),
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 self.select_confirms(channel, select.nowait)
@@ -119,7 +119,6 @@ impl Shard {
         slot: ConnectionSlot,
         channel: u32,
         method: basic::AMQPMethod,
-        payload: &[u8],
     ) -> Result<(), ProtocolError> {
         use basic::AMQPMethod as Method;
         match method {
@@ -131,7 +130,10 @@ impl Shard {
             // CON-8: the answer to a cancel of ours.
             Method::CancelOk(_) => Ok(()),
             Method::Get(get) => self.handle_basic_get(slot, channel, &get),
-            Method::Qos(qos) => self.handle_basic_qos(channel, payload, &qos),
+            Method::Qos(qos) => {
+                self.handle_basic_qos(channel, &qos);
+                Ok(())
+            }
             Method::Recover(basic::Recover { requeue })
             | Method::RecoverAsync(basic::RecoverAsync { requeue })
                 if !requeue =>

@@ -13,7 +13,6 @@ use crate::event::ConnectionSlot;
 use crate::mesh::Request;
 use crate::shard::Shard;
 
-const QOS: (u16, u16) = (60, 10);
 /// The reserved name of direct reply-to, which is not built yet.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
@@ -237,28 +236,13 @@ impl Shard {
         self.send_on_channel(channel, &AMQPClass::Basic(method));
     }
 
-    /// QOS-1 to QOS-7.
-    pub(crate) fn handle_basic_qos(
-        &mut self,
-        channel: u32,
-        payload: &[u8],
-        qos: &basic::Qos,
-    ) -> Result<(), ProtocolError> {
-        // The field prefetch-size comes first and is not kept by the decoder.
-        let size = payload.get(4..8).map_or(0, |octets| {
-            u32::from_be_bytes(octets.try_into().expect("four octets were taken"))
-        });
-        if size != 0 {
-            let text = format!("prefetch_size!=0 ({size})");
-            return Err(ProtocolError::new(ReplyCode::NotImplemented, text).of(QOS.0, QOS.1));
-        }
+    /// QOS-2, QOS-3. A prefetch size was refused when the method was decoded (QOS-1).
+    pub(crate) fn handle_basic_qos(&mut self, channel: u32, qos: &basic::Qos) {
         if qos.global {
-            self.set_global_prefetch(channel, qos.prefetch_count);
-        } else {
-            self.front.channels[channel as usize].prefetch = qos.prefetch_count;
-            self.send_qos_ok(channel);
+            return self.set_global_prefetch(channel, qos.prefetch_count);
         }
-        Ok(())
+        self.front.channels[channel as usize].prefetch = qos.prefetch_count;
+        self.send_qos_ok(channel);
     }
 
     /// One limit for all consumers of the channel, present ones included: `qos-ok` says that

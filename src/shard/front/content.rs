@@ -6,16 +6,14 @@ use haremq_protocol::frame::{Frame, FrameKind, Split, split_frame};
 use haremq_protocol::method::{ClientMethod, decode_client_method};
 use haremq_protocol::properties::Properties;
 use haremq_protocol::publish::Publish;
+use haremq_protocol::refusal;
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 
 use super::Flow;
 use super::channel::Channel;
 use crate::event::ConnectionSlot;
-use crate::limits::{ANNOUNCED_BYTES_MAX, BODY_COPY_BYTES_MAX, HALF_RECEIVED_BYTES_MAX};
+use crate::limits::{BODY_COPY_BYTES_MAX, HALF_RECEIVED_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::shard::Shard;
-
-/// Class and method of `basic.publish`, which content errors name.
-const PUBLISH: (u16, u16) = (60, 40);
 
 /// A publish whose content has not all come. Its buffers are kept for the channel's next one.
 #[derive(Debug, Default)]
@@ -144,23 +142,15 @@ impl Shard {
     ) -> Result<Flow, ProtocolError> {
         let progress = self.front.channels[channel as usize].progress();
         match (progress, frame.kind) {
-            (Progress::Method, _) => {
-                Err(unexpected("expected method frame, got non method frame instead"))
-            }
+            (Progress::Method, _) => Err(refusal::expected_method()),
             (Progress::Header, FrameKind::Header) => {
                 self.handle_content_header(slot, channel, frame.payload)
             }
-            (Progress::Header, _) => Err(unexpected(
-                "expected content header for class 60, got non content header frame instead",
-            )
-            .of(PUBLISH.0, PUBLISH.1)),
+            (Progress::Header, _) => Err(refusal::expected_content_header()),
             (Progress::Body { missing, size }, FrameKind::Body) => {
                 self.handle_body(slot, channel, frame.payload, missing, size)
             }
-            (Progress::Body { .. }, _) => {
-                Err(unexpected("expected content body, got non content body frame instead")
-                    .of(PUBLISH.0, PUBLISH.1))
-            }
+            (Progress::Body { .. }, _) => Err(refusal::expected_content_body()),
         }
     }
 
@@ -170,14 +160,7 @@ impl Shard {
         channel: u32,
         payload: &[u8],
     ) -> Result<Flow, ProtocolError> {
-        let head = decode_content_header(payload).map_err(|e| e.of(PUBLISH.0, PUBLISH.1))?;
-        if head.body_size > ANNOUNCED_BYTES_MAX {
-            let text = format!(
-                "content body size {} exceeds maximum allowed size {ANNOUNCED_BYTES_MAX}",
-                head.body_size
-            );
-            return Err(ProtocolError::new(ReplyCode::FrameError, text).of(PUBLISH.0, PUBLISH.1));
-        }
+        let head = decode_content_header(payload)?;
         let partial = self.partial(channel);
         partial.properties.clear();
         partial.properties.extend_from_slice(head.properties.raw());
@@ -200,11 +183,10 @@ impl Shard {
     ) -> Result<Flow, ProtocolError> {
         let length = payload.len() as u64;
         if length > missing {
-            let text = "content body frame exceeds remaining content size";
-            return Err(ProtocolError::new(ReplyCode::FrameError, text).of(PUBLISH.0, PUBLISH.1));
+            return Err(refusal::body_exceeds_announced());
         }
         // A body beyond the limit is not kept: its publish fails when it is complete (ERR-34).
-        if size <= crate::limits::MESSAGE_BYTES_MAX {
+        if size <= MESSAGE_BYTES_MAX {
             self.hold(slot, payload.len())?;
             let partial = self.partial(channel);
             // Exactly as large as announced, but never ahead of what has really come by more
@@ -244,7 +226,7 @@ impl Shard {
             Progress::Body { size, .. } => size,
             _ => 0,
         };
-        if size > crate::limits::MESSAGE_BYTES_MAX {
+        if size > MESSAGE_BYTES_MAX {
             partial.progress = Progress::Method;
             return Err(super::publish::too_large(size));
         }
@@ -318,10 +300,6 @@ impl Shard {
         connection.half_received_bytes -= bytes;
         self.front.buffered_bytes -= bytes;
     }
-}
-
-fn unexpected(text: &str) -> ProtocolError {
-    ProtocolError::new(ReplyCode::UnexpectedFrame, text)
 }
 
 /// A body that is too large to be copied moves on as a buffer of its own.

@@ -3,6 +3,7 @@
 use haremq_protocol::frame::{Frame, FrameKind, Split, split_frame};
 use haremq_protocol::method::method_ids;
 use haremq_protocol::method::{AMQPClass, ClientMethod, connection, decode_client_method};
+use haremq_protocol::refusal;
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 
 use super::channel::{ChannelFarewell, ChannelState, Waiting};
@@ -112,30 +113,18 @@ impl Shard {
                 self.handle_frame_after_close(slot, frame);
                 Step::Used(0)
             }
-            _ if frame.kind == FrameKind::Heartbeat => {
-                self.handle_heartbeat_frame(slot, frame);
-                Step::Used(0)
-            }
+            // The splitter has checked its form; that it came is all that counts (CONN-61).
+            _ if frame.kind == FrameKind::Heartbeat => Step::Used(0),
             (_, 0) => self.handle_connection_frame(slot, frame).into(),
             (State::Running, _) => self.handle_channel_frame(slot, frame, rest, frame_max),
             (State::Open, _) => {
-                self.close_connection(slot, Farewell::Close(unexpected_frame(frame)));
+                self.close_connection(slot, Farewell::Close(refusal::unexpected_frame(frame)));
                 Step::Used(0)
             }
             _ => {
                 self.refuse_silently(slot);
                 Step::Used(0)
             }
-        }
-    }
-
-    /// CONN-64, ERR-32.
-    fn handle_heartbeat_frame(&mut self, slot: ConnectionSlot, frame: &Frame<'_>) {
-        if frame.channel != 0 {
-            self.fail_connection(slot, unexpected_frame(frame));
-        } else if !frame.payload.is_empty() {
-            let text = unexpected_frame_text(frame);
-            self.fail_connection(slot, ProtocolError::new(ReplyCode::FrameError, text));
         }
     }
 
@@ -154,7 +143,7 @@ impl Shard {
     fn handle_connection_frame(&mut self, slot: ConnectionSlot, frame: &Frame<'_>) -> Flow {
         let is_running = self.connection_mut(slot).is_running();
         if frame.kind != FrameKind::Method {
-            self.fail_connection(slot, unexpected_frame(frame));
+            self.fail_connection(slot, refusal::unexpected_frame(frame));
             return Flow::Continue;
         }
         match decode_client_method(frame.payload) {
@@ -337,10 +326,7 @@ impl Shard {
                 ProtocolError::new(ReplyCode::ChannelError, "expected 'channel.open'")
                     .of(class, method)
             }
-            _ => {
-                let text = "expected method frame, got non method frame instead";
-                ProtocolError::new(ReplyCode::UnexpectedFrame, text)
-            }
+            _ => refusal::expected_method(),
         };
         self.close_connection(slot, Farewell::Close(error));
     }
@@ -375,15 +361,3 @@ impl Shard {
 
 /// ERR-5, section 3.3.
 pub(crate) const SECOND_OPEN: &str = "second 'channel.open' seen";
-
-/// ERR-23, ERR-32.
-fn unexpected_frame(frame: &Frame<'_>) -> ProtocolError {
-    ProtocolError::new(ReplyCode::UnexpectedFrame, unexpected_frame_text(frame))
-}
-
-/// The frame's type and its first 16 octets, in the notation that clients know.
-fn unexpected_frame_text(frame: &Frame<'_>) -> String {
-    let shown = &frame.payload[..frame.payload.len().min(16)];
-    let octets: Vec<String> = shown.iter().map(u8::to_string).collect();
-    format!("type {}, all octets = <<{}>>", frame.kind.octet(), octets.join(","))
-}
