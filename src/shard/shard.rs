@@ -182,6 +182,11 @@ impl Shard {
         self.home.store.bytes_used() + (self.front.buffered_bytes + outboxes) as u64
     }
 
+    /// Its replica of the catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// Whether every connection is gone.
     pub fn is_drained(&self) -> bool {
         self.counters.connections_opened == self.counters.connections_closed

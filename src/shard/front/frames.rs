@@ -248,27 +248,23 @@ impl Shard {
         rest: &[u8],
         frame_max: u32,
     ) -> Step {
+        // Here and not in the middle of a content: what has begun to come may hold memory itself.
+        if self.is_over_limit {
+            self.pause(slot, Pause::Memory);
+            return Step::Pause;
+        }
         match self.publish_in_place(slot, channel, frame, rest, frame_max) {
             Ok(InPlace::Published(more)) => Step::Used(more),
             Ok(InPlace::Pause) => Step::Pause,
             Ok(InPlace::FrameByFrame) => {
-                let begun = self.begin_publish(slot, channel, frame.payload);
-                self.conclude(channel, begun).into()
+                let begun = self.begin_publish(channel, frame.payload);
+                self.conclude(channel, begun.map(|()| Flow::Continue)).into()
             }
             Err(error) => self.conclude(channel, Err(error)).into(),
         }
     }
 
-    fn begin_publish(
-        &mut self,
-        slot: ConnectionSlot,
-        channel: u32,
-        payload: &[u8],
-    ) -> Result<Flow, ProtocolError> {
-        if self.is_over_limit {
-            self.pause(slot, Pause::Memory);
-            return Ok(Flow::Pause);
-        }
+    fn begin_publish(&mut self, channel: u32, payload: &[u8]) -> Result<(), ProtocolError> {
         let ClientMethod::Publish(publish) = decode_client_method(payload)? else {
             unreachable!("the caller has looked at the ids")
         };
@@ -276,7 +272,7 @@ impl Shard {
             return Err(super::publish::immediate_unsupported());
         }
         self.begin_content(channel, &publish);
-        Ok(Flow::Continue)
+        Ok(())
     }
 
     /// An error ends the channel or the connection; either way the frame was used.

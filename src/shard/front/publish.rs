@@ -31,10 +31,6 @@ impl Shard {
         channel: u32,
         message: &Message<'_>,
     ) -> Result<Flow, ProtocolError> {
-        if self.is_over_limit {
-            self.pause(slot, Pause::Memory);
-            return Ok(Flow::Pause);
-        }
         let exchange = self.check_publish(slot, channel, message)?;
         let expiration_ms = check_content(message)?;
         self.check_user_id(slot, message)?;
