@@ -429,6 +429,48 @@ fn globally_limited_consumer_asks_once_and_returns_what_it_does_not_use() {
     assert_eq!(bench.apply(Command::Dispatch { budget: 10 }), [wants]);
 }
 
+/// One chunk of places per 128 messages may be made anew, and one of ordinals per 32; nothing per
+/// message.
+#[test]
+fn steady_flow_allocates_nothing_per_message() {
+    let mut bench = Bench::new(Settings { message_ttl_ms: Some(1_000), ..CLASSIC });
+    let consumer = bench.consume(1, 0);
+    let mut effects = Vec::with_capacity(1_000);
+    let mut ordinal = 0;
+    let mut flow = |rounds: u64| {
+        let (store, windows) = (&mut bench.store, &mut bench.windows);
+        for _ in 0..rounds {
+            for _ in 0..100 {
+                let content =
+                    Content { exchange: b"", routing_key: b"", properties: &[0, 0], body: b"x" };
+                let message = store.insert(&content, 1);
+                let command = Command::Enqueue { message, expiration_ms: None };
+                let mut context = Context { store, windows, effects: &mut effects };
+                bench.queue.apply(Time(0), command, &mut context);
+            }
+            let settle = Command::Settle {
+                channel: channel(1),
+                consumer,
+                first: ordinal,
+                last: ordinal + 99,
+                outcome: Outcome::Acked,
+            };
+            ordinal += 100;
+            for command in [Command::Dispatch { budget: 100 }, settle] {
+                let mut context = Context { store, windows, effects: &mut effects };
+                bench.queue.apply(Time(0), command, &mut context);
+            }
+            let deliveries = effects.iter().filter(|e| matches!(e, Effect::Deliver(_))).count();
+            assert_eq!(deliveries, 100);
+            effects.clear();
+            windows.give_back(bench.window, 100 * 67, &mut Vec::new());
+        }
+    };
+    flow(10);
+    let counted = allocation_counter::measure(|| flow(100));
+    assert!(counted.count_total <= 10_000 / 32 + 10_000 / 128 + 2, "{}", counted.count_total);
+}
+
 #[test]
 fn idle_queue_is_small() {
     println!("{} bytes per idle queue", size_of::<Queue>());
