@@ -7,6 +7,11 @@ pub const PARCELS_PER_RING_AND_TICK: usize = 256;
 /// Messages of purged and deleted queues whose memory is given back in one tick.
 pub const DISCARDS_PER_TICK: usize = 4096;
 
+/// How long a used queue keeps memory for reuse before it is looked at, in milliseconds.
+pub const SWEEP_MS: u64 = 1_000;
+/// Queues looked at for spare memory in one tick.
+pub const SWEPT_PER_TICK: usize = 4096;
+
 /// Bytes of publishes that may be under way from one shard to another. A connection whose
 /// publish finds no credit pauses at that frame.
 pub const PUBLISH_CREDIT_BYTES: i64 = 4 << 20;

@@ -225,6 +225,7 @@ impl Shard {
         while let Some(timer) = self.wheel.poll_expired(self.now) {
             match timer {
                 Timer::Queue(queue) => self.handle_queue_timer(queue),
+                Timer::Sweep => self.sweep_queues(),
                 Timer::Handshake(slot, generation) => {
                     if self.is_current(slot, generation) {
                         self.handle_handshake_timeout(slot);

@@ -16,4 +16,6 @@ pub(crate) enum Timer {
     Drop(ConnectionSlot, u32),
     /// A queue asked to be told now: a message or the queue itself may have expired.
     Queue(QueueId),
+    /// Memory that queues keep for reuse is looked at.
+    Sweep,
 }

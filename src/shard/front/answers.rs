@@ -72,8 +72,8 @@ impl Shard {
             Answer::Wants { channel, front_consumer } => {
                 self.handle_wants(channel, front_consumer);
             }
-            Answer::GrantsReturned { channel, front_consumer, count } => {
-                self.handle_grants_returned(channel, front_consumer, count);
+            Answer::GrantsReturned { channel, count } => {
+                self.handle_grants_returned(channel, count);
             }
             Answer::GlobalSet { channel } => self.handle_global_set(channel),
         }
@@ -143,12 +143,7 @@ impl Shard {
         }
     }
 
-    fn handle_grants_returned(
-        &mut self,
-        address: ChannelAddress,
-        _front_consumer: u32,
-        count: u32,
-    ) {
+    fn handle_grants_returned(&mut self, address: ChannelAddress, count: u32) {
         let Some(channel) = self.front.channel_at(address) else {
             return;
         };

@@ -115,14 +115,17 @@ impl Shard {
             let Some((consumer, count)) = channel.global.poll_grant() else {
                 return;
             };
-            let Some(entry) = channel.consumers.get(consumer as usize) else {
+            let active = channel
+                .consumers
+                .get(consumer as usize)
+                .filter(|entry| entry.kind == ConsumerKind::Active && entry.index.is_some());
+            let Some(entry) = active else {
+                channel.global.handle_returned(count);
                 continue;
             };
-            let is_active = entry.kind == ConsumerKind::Active;
-            if let (true, Some(consumer)) = (is_active, entry.index) {
-                let (home, queue) = (entry.home, entry.queue);
-                self.request(home, Request::Grant { queue, consumer, channel: address, count });
-            }
+            let (home, queue) = (entry.home, entry.queue);
+            let consumer = entry.index.expect("just seen");
+            self.request(home, Request::Grant { queue, consumer, channel: address, count });
         }
     }
 }

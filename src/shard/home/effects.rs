@@ -4,7 +4,7 @@ use haremq_broker::ids::{ChannelAddress, QueueId};
 use haremq_broker::queue::{Command, Context, Delivery, Effect};
 
 use super::requests::saturate;
-use crate::limits::DELIVERIES_PER_QUEUE_AND_TICK;
+use crate::limits::{DELIVERIES_PER_QUEUE_AND_TICK, SWEEP_MS, SWEPT_PER_TICK};
 use crate::mesh::Answer;
 use crate::shard::Shard;
 use crate::timers::Timer;
@@ -33,6 +33,13 @@ impl Shard {
         if !entry.is_listed && entry.queue.is_runnable() {
             entry.is_listed = true;
             home.runnable.push_back(id);
+        }
+        if !entry.is_touched {
+            entry.is_touched = true;
+            home.touched.push_back(id);
+            if home.touched.len() == 1 {
+                self.wheel.arm(self.now.after_ms(SWEEP_MS), Timer::Sweep);
+            }
         }
         true
     }
@@ -72,9 +79,8 @@ impl Shard {
             Effect::Wants { channel, front_consumer, .. } => {
                 self.answer(channel.shard, Answer::Wants { channel, front_consumer });
             }
-            Effect::GrantsReturned { channel, front_consumer, count, .. } => {
-                let answer = Answer::GrantsReturned { channel, front_consumer, count };
-                self.answer(channel.shard, answer);
+            Effect::GrantsReturned { channel, count, .. } => {
+                self.answer(channel.shard, Answer::GrantsReturned { channel, count });
             }
             Effect::ConsumerCancelled { channel, front_consumer } => {
                 let answer = Answer::ConsumerCancelled { channel, front_consumer };
@@ -148,6 +154,26 @@ impl Shard {
             };
             entry.is_listed = false;
             self.apply_and_carry_out(id, Command::Dispatch { budget }, None);
+        }
+    }
+
+    /// Gives back what queues keep for reuse and have not needed: those that are empty now. A
+    /// queue that is used again needs its memory again, so this is done once in a while only.
+    pub(crate) fn sweep_queues(&mut self) {
+        for _ in 0..self.home.touched.len().min(SWEPT_PER_TICK) {
+            let id = self.home.touched.pop_front().expect("counted");
+            let Some(entry) = self.home.queues.get_mut(&id) else {
+                continue;
+            };
+            entry.is_touched = false;
+            if entry.queue.ready_count() + entry.queue.unacked_count() == 0 {
+                entry.queue.shrink();
+            }
+        }
+        if self.home.touched.is_empty() {
+            self.home.store.shrink();
+        } else {
+            self.wheel.arm(self.now.after_ms(SWEEP_MS), Timer::Sweep);
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct HomeQueue {
     pub(crate) queue: Queue,
     /// Whether it is in the list of those with deliveries to make.
     pub(crate) is_listed: bool,
+    /// Whether it is in the list of those used since they were last looked at for spare memory.
+    pub(crate) is_touched: bool,
 }
 
 /// An answer that waits until every shard has forgotten the queues retired before it.
@@ -54,6 +56,8 @@ pub(crate) struct Home {
     pub(crate) channels: BTreeMap<ChannelAddress, Vec<QueueId>>,
     /// Queues with deliveries to make, in the order in which they got them.
     pub(crate) runnable: VecDeque<QueueId>,
+    /// Queues that may hold spare memory.
+    pub(crate) touched: VecDeque<QueueId>,
     pub(crate) log: Log,
     pub(crate) unsynced: VecDeque<Unsynced>,
     /// Queues that this home has retired by itself, and those of them that every shard has
@@ -85,6 +89,7 @@ impl Home {
             connection_windows: BTreeMap::new(),
             channels: BTreeMap::new(),
             runnable: VecDeque::new(),
+            touched: VecDeque::new(),
             log: Log::new(),
             unsynced: VecDeque::new(),
             retirements_begun: 0,

@@ -38,7 +38,10 @@ impl Shard {
             Request::GiveBack { connection, bytes } => self.handle_give_back(connection, bytes),
             Request::ForgetConnection { connection } => self.handle_forget_connection(connection),
             Request::Grant { queue, consumer, channel, count } => {
-                self.apply_and_carry_out(queue, Command::Grant { channel, consumer, count }, None);
+                let command = Command::Grant { channel, consumer, count };
+                if !self.apply_and_carry_out(queue, command, None) {
+                    self.answer(channel.shard, Answer::GrantsReturned { channel, count });
+                }
             }
             Request::SetGlobal { channel, queue, consumer, on } => {
                 self.apply_and_carry_out(queue, Command::SetGlobal { channel, consumer, on }, None);

@@ -37,8 +37,10 @@ impl Shard {
             message_ttl_ms: record.settings.message_ttl_ms,
             expires_ms: record.settings.expires_ms,
         });
-        let before =
-            self.home.queues.insert(record.id, Box::new(HomeQueue { queue, is_listed: false }));
+        let before = self
+            .home
+            .queues
+            .insert(record.id, Box::new(HomeQueue { queue, is_listed: false, is_touched: false }));
         assert!(before.is_none(), "ids are never used twice");
         self.apply_and_carry_out(record.id, Command::Touch, None);
     }
@@ -72,7 +74,9 @@ impl Shard {
                     let answer = Answer::ConsumerCancelled { channel, front_consumer };
                     self.answer(channel.shard, answer);
                 }
-                Effect::Release { message } => self.home.store.release(message),
+                Effect::GrantsReturned { channel, count, .. } => {
+                    self.answer(channel.shard, Answer::GrantsReturned { channel, count });
+                }
                 _ => unreachable!("a queue that goes asks for nothing else"),
             }
         }

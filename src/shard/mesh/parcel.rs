@@ -294,8 +294,6 @@ pub enum Answer {
     GrantsReturned {
         /// Its channel.
         channel: ChannelAddress,
-        /// The consumer.
-        front_consumer: u32,
         /// How many.
         count: u32,
     },
