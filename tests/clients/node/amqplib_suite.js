@@ -287,7 +287,8 @@ suite.check(async function mandatory_message_is_returned_before_its_ack() {
     channel.on('return', (message) => order.push(message));
     channel.on('ack', () => order.push('ack'));
     const nowhere = unique('nowhere');
-    channel.publish('amq.direct', nowhere, Buffer.from('back'), { mandatory: true, messageId: 'm' });
+    const options = { mandatory: true, messageId: 'm' };
+    channel.publish('amq.direct', nowhere, Buffer.from('back'), options);
     await channel.waitForConfirms();
     const [returned, ack] = order;
     assert.equal(ack, 'ack');

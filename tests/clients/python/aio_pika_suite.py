@@ -421,7 +421,8 @@ async def exchange_errors_have_their_codes():
     async with connected() as connection:
         setup = await connection.channel()
         await setup.declare_exchange(name, ExchangeType.DIRECT)
-        async with refused(ChannelPreconditionFailed, f"inequivalent arg 'type' for exchange '{name}'"):
+        inequivalent = f"inequivalent arg 'type' for exchange '{name}'"
+        async with refused(ChannelPreconditionFailed, inequivalent):
             await (await connection.channel()).declare_exchange(name, ExchangeType.FANOUT)
         async with refused(ChannelAccessRefused, "contains reserved prefix 'amq.*'"):
             await (await connection.channel()).declare_exchange("amq.mine")

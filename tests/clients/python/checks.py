@@ -57,13 +57,15 @@ def _raise_deadline(_signal, _frame):
 
 
 def _place(error):
-    """The line of the suite (not of the library) in which the error surfaced."""
+    """The line of the check (not of the library) in which the error surfaced."""
+    here = pathlib.Path(__file__).resolve()
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.endswith("_suite.py")
+        if here.parent in pathlib.Path(frame.filename).resolve().parents
+        and frame.filename != __file__
     ]
-    return f"(line {own[-1].lineno})" if own else ""
+    return f"({pathlib.Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 def unique(stem):

@@ -1,0 +1,1 @@
+"""The checks of pika_suite.py, by what they are about."""
