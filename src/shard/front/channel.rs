@@ -41,6 +41,8 @@ pub(crate) enum ChannelFarewell {
     CloseOk,
     /// The client erred: `close` with this.
     Close(ProtocolError),
+    /// The client erred, and asked before it was told: `close` with this, then `close-ok`.
+    CloseThenCloseOk(ProtocolError),
     /// Its connection ends.
     Silence,
 }

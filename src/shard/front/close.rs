@@ -86,6 +86,11 @@ impl Shard {
                 self.send_on_channel(channel, &error.channel_close());
                 self.front.channels[channel as usize].state = ChannelState::CloseOk;
             }
+            ChannelFarewell::CloseThenCloseOk(error) => {
+                self.send_on_channel(channel, &error.channel_close());
+                self.send_channel_close_ok(channel);
+                self.front.channels[channel as usize].state = ChannelState::CloseOk;
+            }
             ChannelFarewell::Silence => self.free_channel(channel),
         }
     }

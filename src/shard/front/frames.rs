@@ -337,14 +337,16 @@ impl Shard {
         if frame.kind != FrameKind::Method {
             return;
         }
-        let entry = &self.front.channels[channel as usize];
-        match (&entry.state, method_ids(frame.payload)) {
+        let entry = &mut self.front.channels[channel as usize];
+        match (&mut entry.state, method_ids(frame.payload)) {
             (ChannelState::CloseOk, Some(CHANNEL_CLOSE_OK)) => self.free_channel(channel),
-            (ChannelState::CloseOk, Some(CHANNEL_CLOSE))
-            | (
-                ChannelState::Draining { farewell: ChannelFarewell::Close(_), .. },
-                Some(CHANNEL_CLOSE),
-            ) => self.send_channel_close_ok(channel),
+            (ChannelState::CloseOk, Some(CHANNEL_CLOSE)) => self.send_channel_close_ok(channel),
+            // The client may use the number again once it has close-ok: that goes last.
+            (ChannelState::Draining { farewell, .. }, Some(CHANNEL_CLOSE)) => {
+                if let ChannelFarewell::Close(error) = farewell {
+                    *farewell = ChannelFarewell::CloseThenCloseOk(error.clone());
+                }
+            }
             (_, Some(CHANNEL_OPEN)) => {
                 let error = ProtocolError::new(ReplyCode::ChannelError, SECOND_OPEN);
                 let error = error.of(CHANNEL_OPEN.0, CHANNEL_OPEN.1);
