@@ -131,6 +131,8 @@ impl Shard {
         partial.routing_key.clear();
         partial.routing_key.extend_from_slice(publish.routing_key);
         partial.mandatory = publish.mandatory;
+        // What is kept is the buffer, not what the last message held.
+        partial.body.clear();
     }
 
     /// A frame on a channel that is in the middle of a content, or a content frame elsewhere.
