@@ -225,19 +225,33 @@ impl Shard {
             return self.conclude(channel, handled).into();
         }
         if entry.waiting != Waiting::Nothing && !self.may_overlap(slot, channel, frame) {
-            return match self.front.connection(slot).map(|connection| connection.is_running()) {
-                Some(true) => {
-                    self.pause(slot, Pause::Channel(channel));
-                    Step::Pause
-                }
-                _ => Step::Used(0),
-            };
+            return self.pause_on_channel(slot, channel, frame, rest, frame_max);
         }
         if method_ids(frame.payload) == Some(BASIC_PUBLISH) {
             return self.handle_publish_frame(slot, channel, frame, rest, frame_max);
         }
         let handled = self.handle_channel_method(slot, channel, frame.payload);
         self.conclude(channel, handled.map(|()| Flow::Continue)).into()
+    }
+
+    /// The channel waits, unless the answers that were here already have ended it, or its
+    /// connection: then nobody would resume what is paused now.
+    fn pause_on_channel(
+        &mut self,
+        slot: ConnectionSlot,
+        channel: u32,
+        frame: &Frame<'_>,
+        rest: &[u8],
+        frame_max: u32,
+    ) -> Step {
+        if !self.front.connection(slot).is_some_and(|connection| connection.is_running()) {
+            return Step::Used(0);
+        }
+        if !self.front.channels.get(channel as usize).is_some_and(|entry| entry.is_open()) {
+            return self.handle_channel_frame(slot, frame, rest, frame_max);
+        }
+        self.pause(slot, Pause::Channel(channel));
+        Step::Pause
     }
 
     fn handle_publish_frame(
