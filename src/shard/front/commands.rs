@@ -24,6 +24,9 @@ pub(crate) struct PendingCommand {
     pub(crate) command: Option<Command>,
     /// The answer, once it is known.
     pub(crate) answer: Option<AMQPClass>,
+    /// Whether the writer has it, so that later commands may go after it. What the replica found
+    /// is uncertain until the queue's home has counted.
+    pub(crate) is_with_writer: bool,
 }
 
 /// Which answer a command has.
@@ -92,7 +95,8 @@ impl Shard {
         nowait: bool,
         command: Command,
     ) {
-        let (request, address) = self.begin_command(channel, kind, nowait, Some(command.clone()));
+        let (request, address) =
+            self.begin_command(channel, kind, nowait, Some(command.clone()), true);
         let letter = ToWriter::Command { channel: address, request, command, known_gone: None };
         self.to_writer.push_back(letter);
     }
@@ -106,7 +110,7 @@ impl Shard {
         command: Command,
         queue: QueueId,
     ) {
-        let (request, _) = self.begin_command(channel, kind, nowait, Some(command));
+        let (request, _) = self.begin_command(channel, kind, nowait, Some(command), false);
         self.count(channel, request, queue);
     }
 
@@ -119,7 +123,7 @@ impl Shard {
         queue: QueueId,
     ) {
         let kind = CommandKind::DeclareQueue { name };
-        let (request, _) = self.begin_command(channel, kind, nowait, None);
+        let (request, _) = self.begin_command(channel, kind, nowait, None, false);
         self.count(channel, request, queue);
     }
 
@@ -129,12 +133,21 @@ impl Shard {
         kind: CommandKind,
         nowait: bool,
         command: Option<Command>,
+        is_with_writer: bool,
     ) -> (u32, ChannelAddress) {
         let entry = &mut self.front.channels[channel as usize];
         let request = entry.next_request;
         entry.next_request = entry.next_request.wrapping_add(1);
         entry.waiting = Waiting::Commands;
-        entry.commands.push_back(PendingCommand { request, nowait, kind, command, answer: None });
+        let answer = None;
+        entry.commands.push_back(PendingCommand {
+            request,
+            nowait,
+            kind,
+            command,
+            answer,
+            is_with_writer,
+        });
         (request, entry.address(self.id, channel))
     }
 
@@ -158,9 +171,14 @@ impl Shard {
         let Some(pending) = self.pending_command(address, request) else {
             return;
         };
+        if pending.is_with_writer {
+            // It existed when the writer decided; what came after that is another matter.
+            return self.answer_command(address, request, 0, 0);
+        }
         let Some(command) = pending.command.clone() else {
             return self.fail_passive_declare(address);
         };
+        pending.is_with_writer = true;
         let letter =
             ToWriter::Command { channel: address, request, command, known_gone: Some(queue) };
         self.to_writer.push_back(letter);
@@ -168,6 +186,7 @@ impl Shard {
 
     fn fail_passive_declare(&mut self, address: ChannelAddress) {
         let channel = &mut self.front.channels[address.slot as usize];
+        assert_eq!(channel.commands.len(), 1, "nothing overlaps with what the replica decided");
         channel.commands.clear();
         let name = channel.asked_queue.clone();
         let vhost = self.front.vhost_of(address.slot);

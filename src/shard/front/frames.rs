@@ -74,13 +74,16 @@ impl Shard {
                     at += used;
                     continue;
                 }
-                State::Draining | State::Flushing | State::Refused => return bytes.len(),
+                State::Flushing | State::Refused => return bytes.len(),
                 _ => {}
             }
+            let is_draining = connection.state == State::Draining;
             let frame_max = connection.frame_max;
             let unsent = connection.unsent().len();
             match split_frame(&bytes[at..], frame_max) {
                 Ok(Split::Incomplete { .. }) => return at,
+                // Not looked at, but the next frame must be found: it may be close-ok.
+                Ok(Split::Complete { consumed, .. }) if is_draining => at += consumed,
                 Ok(Split::Complete { frame, consumed }) => {
                     if unsent > OUTPUT_PAUSE_BYTES {
                         self.pause(slot, Pause::Output);
@@ -185,12 +188,13 @@ impl Shard {
         self.fail_connection(slot, ProtocolError::new(ReplyCode::ChannelError, text));
     }
 
-    /// A connection error; before `open` nothing is said (CONN-26).
+    /// A connection error; before `open` nothing is said (CONN-26), after `close` nothing more.
     pub(crate) fn fail_connection(&mut self, slot: ConnectionSlot, error: ProtocolError) {
-        if matches!(self.connection_mut(slot).state, State::StartOk | State::TuneOk) {
-            return self.refuse_silently(slot);
+        match self.connection_mut(slot).state {
+            State::StartOk | State::TuneOk | State::Open => self.refuse_silently(slot),
+            State::Draining | State::CloseOk => self.drop_connection(slot),
+            _ => self.close_connection(slot, Farewell::Close(error)),
         }
-        self.close_connection(slot, Farewell::Close(error));
     }
 
     /// ERR-20 to ERR-22: the stream makes no sense any more, so close-ok is not waited for long.
@@ -310,7 +314,10 @@ impl Shard {
         match entry.waiting {
             Waiting::Nothing => entry.is_open(),
             Waiting::Commands => {
-                entry.commands.len() < COMMANDS_PER_CHANNEL_MAX
+                // Once one has failed, the writer looks at no later one.
+                entry.failure.is_none()
+                    && entry.commands.len() < COMMANDS_PER_CHANNEL_MAX
+                    && entry.commands.front().is_none_or(|pending| pending.is_with_writer)
                     && channel_methods::is_catalog_command(frame.payload)
             }
             Waiting::Commit if method_ids(frame.payload) != Some(CHANNEL_CLOSE) => {
