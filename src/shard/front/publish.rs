@@ -31,6 +31,8 @@ impl Shard {
         channel: u32,
         message: &Message<'_>,
     ) -> Result<Flow, ProtocolError> {
+        // A message with time to live 0 is delivered at once, but not before a consume-ok at hand.
+        self.handle_local_answers();
         let exchange = self.check_publish(slot, channel, message)?;
         let expiration_ms = check_content(message)?;
         self.check_user_id(slot, message)?;

@@ -115,6 +115,9 @@ impl Shard {
         if entry.transaction.is_none() {
             return Err(not_transactional(COMMIT));
         }
+        // As with a publish outside of a transaction.
+        self.handle_local_answers();
+        let entry = &mut self.front.channels[channel as usize];
         entry.waiting = Waiting::Commit;
         self.continue_commit(channel);
         Ok(())
