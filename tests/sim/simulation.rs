@@ -129,7 +129,7 @@ impl Simulation {
             }
         }
         trace::note("operations and faults end".into());
-        self.world.set_over_limit(false);
+        self.world.end_faults();
         Ok(())
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct World {
     checks: u64,
 }
 
+/// With fewer octets at once, large bodies would take too many steps to drain.
+const RESTING_CHUNK_BYTES: usize = 8 << 10;
 const CATALOG_SEED: u64 = 0xca7a;
 
 impl World {
@@ -132,6 +134,14 @@ impl World {
     /// The truth about the memory alarm changes; shards are told one after the other.
     pub(crate) fn set_over_limit(&mut self, is_over_limit: bool) {
         self.is_over_limit = is_over_limit;
+    }
+
+    /// Memory suffices from now on, and sockets are no slower than they have to be.
+    pub(crate) fn end_faults(&mut self) {
+        self.is_over_limit = false;
+        let parameters = &mut self.parameters;
+        parameters.chunk_bytes_max = parameters.chunk_bytes_max.max(RESTING_CHUNK_BYTES);
+        parameters.socket_bytes = parameters.socket_bytes.max(RESTING_CHUNK_BYTES);
     }
 
     /// Time passes.

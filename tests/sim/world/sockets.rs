@@ -136,19 +136,19 @@ impl World {
 
     pub(super) fn send(&mut self, id: usize) {
         let (shard, connection) = (self.sockets[id].shard, self.sockets[id].slot);
-        let output = self.shards[shard].output(connection).to_vec();
-        if output.is_empty() {
+        let length = self.shards[shard].output(connection).len();
+        if length == 0 {
             self.sockets[id].wants_send = false;
             return;
         }
-        let mut count = self.draw_chunk(output.len());
+        let mut count = self.draw_chunk(length);
         let socket = &mut self.sockets[id];
         if !socket.is_reset {
             count = count.min(self.parameters.socket_bytes - socket.to_client.len());
-            socket.to_client.extend(&output[..count]);
+            socket.to_client.extend(&self.shards[shard].output(connection)[..count]);
         }
-        socket.wants_send = count < output.len();
-        trace::note(format!("socket {id}: {shard} has sent {count} of {}", output.len()));
+        socket.wants_send = count < length;
+        trace::note(format!("socket {id}: {shard} has sent {count} of {length}"));
         self.tell(shard, Event::Sent { connection, bytes: count });
     }
 
