@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// that memory follows the number of values (within one chunk per run of them), not the distance
 /// between the oldest and the newest. All operations on one value are O(1).
 ///
-/// An empty ring keeps one chunk for reuse, until `shrink`.
+/// Chunks that go are kept for reuse, as many as hold [`SPARE_VALUES`], until `shrink`.
 #[derive(Debug)]
 pub struct SparseRing<T, const CHUNK: usize = 128> {
     /// Front and back are trimmed so that the front is live (or the chunk that is being filled).
@@ -16,8 +16,13 @@ pub struct SparseRing<T, const CHUNK: usize = 128> {
     /// The index that the next value gets.
     next: u64,
     len: usize,
-    spare: Option<Box<Chunk<T, CHUNK>>>,
+    spares: [Option<Box<Chunk<T, CHUNK>>>; SPARE_CHUNKS_MAX],
 }
+
+/// So many values, the deliveries of one tick, can come and go without an allocation.
+const SPARE_VALUES: usize = 256;
+/// Most chunks that are kept for that.
+pub(crate) const SPARE_CHUNKS_MAX: usize = 8;
 
 #[derive(Debug)]
 struct Chunk<T, const CHUNK: usize> {
@@ -37,10 +42,21 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         assert!(CHUNK.is_power_of_two() && CHUNK <= 128);
         CHUNK as u64
     };
+    /// Beside the chunk that is being filled.
+    const SPARES: usize = {
+        let spares = SPARE_VALUES / CHUNK;
+        if spares < SPARE_CHUNKS_MAX { spares } else { SPARE_CHUNKS_MAX }
+    };
 
     /// An empty ring whose first value gets `index`. Holds no memory.
     pub fn starting_at(index: u64) -> Self {
-        SparseRing { chunks: VecDeque::new(), first_chunk: 0, next: index, len: 0, spare: None }
+        SparseRing {
+            chunks: VecDeque::new(),
+            first_chunk: 0,
+            next: index,
+            len: 0,
+            spares: [const { None }; SPARE_CHUNKS_MAX],
+        }
     }
 
     /// Adds a value; returns its index.
@@ -81,9 +97,10 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         while self.chunks.len() <= place {
             self.chunks.push_back(None);
         }
-        let spare = &mut self.spare;
+        let spares = &mut self.spares;
         let chunk = self.chunks[place].get_or_insert_with(|| {
-            spare.take().unwrap_or_else(|| Box::new(Chunk { live: 0, values: [value; CHUNK] }))
+            let spare = spares.iter_mut().find_map(Option::take);
+            spare.unwrap_or_else(|| Box::new(Chunk { live: 0, values: [value; CHUNK] }))
         });
         let at = (index % Self::CHUNK_U64) as usize;
         chunk.values[at] = value;
@@ -137,8 +154,11 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         let Some(place) = number.checked_sub(self.first_chunk) else { return };
         let is_being_filled = number == self.next / Self::CHUNK_U64;
         let Some(chunk) = self.chunks.get_mut(place as usize) else { return };
-        if !is_being_filled && chunk.as_ref().is_some_and(|chunk| chunk.live == 0) {
-            self.spare = chunk.take();
+        if !is_being_filled
+            && let Some(empty) = chunk.take_if(|chunk| chunk.live == 0)
+            && let Some(place) = self.spares[..Self::SPARES].iter_mut().find(|it| it.is_none())
+        {
+            *place = Some(empty);
         }
         self.trim();
     }
@@ -147,9 +167,6 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         while let Some(None) = self.chunks.front() {
             self.chunks.pop_front();
             self.first_chunk += 1;
-        }
-        if !self.chunks.is_empty() && self.len == 0 {
-            self.spare = None;
         }
     }
 
@@ -201,7 +218,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
 
     /// Gives back what is kept for reuse.
     pub fn shrink(&mut self) {
-        self.spare = None;
+        self.spares = [const { None }; SPARE_CHUNKS_MAX];
         if self.is_empty() {
             self.chunks = VecDeque::new();
         }
@@ -247,7 +264,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
 
     #[cfg(test)]
     pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.iter().flatten().count() + usize::from(self.spare.is_some())
+        self.chunks.iter().flatten().count() + self.spares.iter().flatten().count()
     }
 }
 
