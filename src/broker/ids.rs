@@ -83,6 +83,12 @@ impl Time {
     pub fn after_ms(self, ms: u64) -> Time {
         Time(self.0.saturating_add(ms))
     }
+
+    /// The first time at which `ms` milliseconds have surely passed since a moment that reads as
+    /// this time: the clock counts whole milliseconds, and nothing expires early.
+    pub fn deadline(self, ms: u64) -> Time {
+        self.after_ms(ms).after_ms(1)
+    }
 }
 
 impl fmt::Display for ShardId {

@@ -17,12 +17,18 @@ use crate::sockets::Sockets;
 
 /// What one connection may read in one round, in bytes.
 const READ_BYTES_PER_ROUND: usize = 64 << 10;
+/// Letters of the catalog writer taken in one round.
+const LETTERS_PER_ROUND: usize = 1024;
 /// Batches that one peer may have read in one round.
 const BATCHES_PER_ROUND: usize = 8;
 /// How long a core sleeps at most while a full ring holds back its parcels.
 const FULL_RING_SLEEP: Duration = Duration::from_millis(1);
 /// How long a closed socket is read on, so that the peer gets what was sent last.
 const LINGER: Duration = Duration::from_secs(1);
+/// Reads in a row that are thrown away for a socket that was closed.
+const DISCARDED_READS_MAX: usize = 4;
+/// A warning that would repeat itself comes once in this time.
+const WARNING_PERIOD: Duration = Duration::from_secs(10);
 /// How long stopping may take before the rest is cut off.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// Publishers resume when memory has fallen to this share of the limit, in percent.
@@ -44,7 +50,9 @@ pub(crate) struct CoreLoop {
     busy_until: Option<Instant>,
     is_over_limit: bool,
     has_held_batches: bool,
+    has_held_letters: bool,
     stopping_since: Option<Instant>,
+    accept_warned_at: Option<Instant>,
     has_drained: bool,
 }
 
@@ -71,7 +79,9 @@ impl CoreLoop {
             busy_until: None,
             is_over_limit: false,
             has_held_batches: false,
+            has_held_letters: false,
             stopping_since: None,
+            accept_warned_at: None,
             has_drained: false,
         }
     }
@@ -104,7 +114,6 @@ impl CoreLoop {
         has_work |= self.take_dealt(now);
         has_work |= self.read_sockets(now);
         has_work |= self.exchange_batches(now);
-        self.check_memory(now);
         self.check_stop(now);
         self.shard.handle(Event::TickEnded, now);
         has_work |= self.carry_out_effects(now);
@@ -112,6 +121,7 @@ impl CoreLoop {
         self.send_batches();
         self.end_lingering();
         self.sample();
+        self.check_memory(now);
         if has_work && !self.spin.is_zero() {
             self.busy_until = Some(Instant::now() + self.spin);
         }
@@ -129,7 +139,8 @@ impl CoreLoop {
             let at = self.epoch + Duration::from_millis(at.0);
             at.saturating_duration_since(Instant::now())
         });
-        let held = self.has_held_batches.then_some(FULL_RING_SLEEP);
+        let is_held = self.has_held_batches || self.has_held_letters;
+        let held = is_held.then_some(FULL_RING_SLEEP);
         let lingering = self
             .lingering
             .front()
@@ -150,9 +161,7 @@ impl CoreLoop {
     fn handle_event(&mut self, event: ReactorEvent, now: Time) {
         match event {
             ReactorEvent::Accepted(fd, peer, _) => self.deal((fd, peer), now),
-            ReactorEvent::AcceptFailed(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-            }
+            ReactorEvent::AcceptFailed(error) => self.warn_of_accept(&error),
             ReactorEvent::Readable(socket) => match self.sockets.connection(socket) {
                 Some(slot) => self.sockets.list(slot),
                 None => self.discard_input(socket),
@@ -177,6 +186,15 @@ impl CoreLoop {
                 result.expect("the log could not be synced");
             }
             ReactorEvent::Woken => {}
+        }
+    }
+
+    /// Accepting is tried again many times a second; once is said.
+    fn warn_of_accept(&mut self, error: &std::io::Error) {
+        let now = Instant::now();
+        if self.accept_warned_at.is_none_or(|at| now - at >= WARNING_PERIOD) {
+            self.accept_warned_at = Some(now);
+            tracing::warn!(%error, "connections cannot be accepted; is the limit of open files (ulimit -n) reached?");
         }
     }
 
@@ -316,14 +334,19 @@ impl CoreLoop {
         self.discard_input(socket);
     }
 
+    /// Who goes on sending after all has been said is cut off.
     fn discard_input(&mut self, socket: SocketId) {
-        while self.reactor.is_readable(socket) {
+        for _ in 0..DISCARDED_READS_MAX {
+            if !self.reactor.is_readable(socket) {
+                return;
+            }
             match self.reactor.receive(socket, READ_BYTES_PER_ROUND) {
                 Received::Bytes(_) => {}
                 Received::WouldBlock => return,
                 Received::Closed | Received::Failed(_) => return self.reactor.close(socket),
             }
         }
+        self.reactor.close(socket);
     }
 
     fn end_lingering(&mut self) {
@@ -342,7 +365,10 @@ impl CoreLoop {
 
     fn take_letters(&mut self, now: Time) -> bool {
         let mut has_some = false;
-        while let Ok(letter) = self.links.from_writer.pop() {
+        for _ in 0..LETTERS_PER_ROUND {
+            let Ok(letter) = self.links.from_writer.pop() else {
+                break;
+            };
             has_some = true;
             self.shard.handle(Event::CatalogReceived(letter), now);
         }
@@ -351,8 +377,10 @@ impl CoreLoop {
 
     fn send_letters(&mut self) {
         let mut has_some = false;
+        self.has_held_letters = self.links.to_writer.is_full();
         while !self.links.to_writer.is_full() {
             let Some(letter) = self.shard.poll_letter() else {
+                self.has_held_letters = false;
                 break;
             };
             let pushed = self.links.to_writer.push(letter);

@@ -12,6 +12,9 @@ pub const SWEEP_MS: u64 = 1_000;
 /// Queues looked at for spare memory in one tick.
 pub const SWEPT_PER_TICK: usize = 4096;
 
+/// What a message costs in the ring of its queue.
+pub const QUEUE_ENTRY_BYTES: u64 = 24;
+
 /// Bytes of publishes that may be under way from one shard to another. A connection whose
 /// publish finds no credit pauses at that frame.
 pub const PUBLISH_CREDIT_BYTES: i64 = 4 << 20;
@@ -41,11 +44,17 @@ pub const CHANNELS_PER_CONNECTION_MAX: u16 = 2047;
 /// Heartbeat that we propose, in seconds (CONN-40).
 pub const HEARTBEAT_S: u16 = 60;
 
+/// Longest time between two looks at a connection's heartbeat, in milliseconds.
+pub const HEARTBEAT_STEP_MS_MAX: u64 = 60_000;
+
 /// Largest body (PUB-2).
 pub const MESSAGE_BYTES_MAX: u64 = 134_217_728;
 /// What all half-received messages of one connection may hold together. One message of the
 /// largest size always fits.
 pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
+
+/// What the publishes of one uncommitted transaction may hold.
+pub const TRANSACTION_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 
 /// From the protocol header to open-ok (CONN-3), in milliseconds.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;

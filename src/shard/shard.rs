@@ -10,7 +10,7 @@ use haremq_storage::Lsn;
 use crate::event::{ConnectionSlot, Effect, Event};
 use crate::front::Front;
 use crate::home::Home;
-use crate::limits::DISCARDS_PER_TICK;
+use crate::limits::{DISCARDS_PER_TICK, QUEUE_ENTRY_BYTES};
 use crate::mesh::{Answer, Batch, Outbox, Parcel, Reader, Request};
 use crate::timers::Timer;
 use crate::wheel::Wheel;
@@ -179,7 +179,9 @@ impl Shard {
     /// Memory that the shard's messages and buffers hold, in bytes.
     pub fn memory_bytes(&self) -> u64 {
         let outboxes: usize = self.outboxes.iter().map(Outbox::bytes_used).sum();
-        self.home.store.bytes_used() + (self.front.buffered_bytes + outboxes) as u64
+        let store = &self.home.store;
+        let entries = store.message_count() * QUEUE_ENTRY_BYTES;
+        store.bytes_used() + entries + (self.front.buffered_bytes + outboxes) as u64
     }
 
     /// Its replica of the catalog.

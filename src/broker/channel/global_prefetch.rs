@@ -78,15 +78,17 @@ impl GlobalPrefetch {
         self.waiting.retain(|waiting| *waiting != consumer);
     }
 
-    /// The next consumer to be granted something, and how much: its share of what is free, so that
-    /// a lone consumer need not ask for each message.
-    pub fn poll_grant(&mut self) -> Option<(u32, u32)> {
+    /// The next consumer to be granted something, and how much: its share of what is free among
+    /// the channel's `consumers`, so that a lone one need not ask for each message and several get
+    /// theirs in turn.
+    pub fn poll_grant(&mut self, consumers: u32) -> Option<(u32, u32)> {
         let taken = self.outstanding.saturating_add(self.granted);
         let free = self.limit.saturating_sub(taken);
         if free == 0 {
             return None;
         }
-        let share = free / u32::try_from(self.waiting.len()).unwrap_or(u32::MAX).max(1);
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        let share = free / waiting.max(consumers).max(1);
         let consumer = self.waiting.pop_front()?;
         let count = share.max(1);
         self.granted += count;
@@ -104,12 +106,12 @@ mod tests {
         prefetch.handle_limit(10, 3, 1);
         prefetch.handle_wants(7);
         prefetch.handle_wants(8);
-        assert_eq!(prefetch.poll_grant(), Some((7, 3)));
-        assert_eq!(prefetch.poll_grant(), Some((8, 3)));
+        assert_eq!(prefetch.poll_grant(1), Some((7, 3)));
+        assert_eq!(prefetch.poll_grant(1), Some((8, 3)));
         prefetch.handle_wants(7);
-        assert_eq!(prefetch.poll_grant(), None);
+        assert_eq!(prefetch.poll_grant(1), None);
         prefetch.handle_returned(2);
-        assert_eq!(prefetch.poll_grant(), Some((7, 2)));
+        assert_eq!(prefetch.poll_grant(1), Some((7, 2)));
     }
 
     #[test]
@@ -118,16 +120,16 @@ mod tests {
         prefetch.handle_limit(1, 0, 0);
         for _ in 0..3 {
             prefetch.handle_wants(0);
-            assert_eq!(prefetch.poll_grant(), Some((0, 1)));
+            assert_eq!(prefetch.poll_grant(1), Some((0, 1)));
             prefetch.handle_delivered(true);
         }
         prefetch.handle_wants(0);
-        assert_eq!(prefetch.poll_grant(), Some((0, 1)));
+        assert_eq!(prefetch.poll_grant(1), Some((0, 1)));
         prefetch.handle_delivered(false);
         prefetch.handle_wants(0);
-        assert_eq!(prefetch.poll_grant(), None);
+        assert_eq!(prefetch.poll_grant(1), None);
         prefetch.handle_settled(1, 0);
-        assert_eq!(prefetch.poll_grant(), Some((0, 1)));
+        assert_eq!(prefetch.poll_grant(1), Some((0, 1)));
     }
 
     #[test]
@@ -136,10 +138,10 @@ mod tests {
         prefetch.handle_limit(2, 1, 1);
         prefetch.handle_wants(0);
         prefetch.handle_settled(0, 1);
-        assert_eq!(prefetch.poll_grant(), Some((0, 1)));
+        assert_eq!(prefetch.poll_grant(1), Some((0, 1)));
         prefetch.handle_wants(0);
         prefetch.handle_settled(0, 1);
-        assert_eq!(prefetch.poll_grant(), None);
+        assert_eq!(prefetch.poll_grant(1), None);
     }
 
     #[test]
@@ -148,6 +150,6 @@ mod tests {
         prefetch.handle_limit(5, 0, 0);
         prefetch.handle_wants(1);
         prefetch.handle_cancelled(1);
-        assert_eq!(prefetch.poll_grant(), None);
+        assert_eq!(prefetch.poll_grant(1), None);
     }
 }

@@ -113,6 +113,16 @@ pub enum Command {
         consumer: ConsumerIndex,
         /// Further deliveries; not 0.
         count: u32,
+        /// What is not used stays with the consumer, as no other of its channel could use it.
+        keep: bool,
+    },
+    /// The channel wants back what the consumer was granted and has not used. Answered by
+    /// `GrantsReturned` if there is any.
+    Recall {
+        /// The channel that granted.
+        channel: ChannelAddress,
+        /// The consumer.
+        consumer: ConsumerIndex,
     },
     /// The channel got or lost its global limit.
     SetGlobal {

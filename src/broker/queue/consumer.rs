@@ -41,6 +41,8 @@ pub(super) struct Consumer {
     pub(super) global: bool,
     /// Grants left.
     pub(super) grants: u32,
+    /// Grants that are not used stay, as no other consumer of the channel could use them.
+    pub(super) keeps_grants: bool,
     /// The queue's list of those that may have grants names it.
     pub(super) is_granted: bool,
     /// `Wants` was sent and not answered.
@@ -166,6 +168,7 @@ impl Consumers {
             window: consume.window,
             global: consume.global,
             grants: 0,
+            keeps_grants: false,
             is_granted: false,
             has_asked: false,
             waits_for_window: false,

@@ -173,9 +173,9 @@ impl Queue {
 
     pub(super) fn grant(
         &mut self,
-        channel: ChannelAddress,
-        index: ConsumerIndex,
+        (channel, index): (ChannelAddress, ConsumerIndex),
         count: u32,
+        keep: bool,
         effects: &mut Vec<Effect>,
     ) {
         assert!(count > 0);
@@ -185,11 +185,24 @@ impl Queue {
         }
         consumer.has_asked = false;
         consumer.grants += count;
-        if !std::mem::replace(&mut consumer.is_granted, true) {
+        consumer.keeps_grants = keep;
+        if !keep && !std::mem::replace(&mut consumer.is_granted, true) {
             self.granted.push(index);
         }
         self.consumers.unblock(index);
         if !self.consumers.has_turn(index) {
+            self.return_grants(index, effects);
+        }
+    }
+
+    pub(super) fn recall(
+        &mut self,
+        channel: ChannelAddress,
+        index: ConsumerIndex,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(consumer) = self.consumers.of_channel(channel, index) {
+            consumer.keeps_grants = false;
             self.return_grants(index, effects);
         }
     }
@@ -217,9 +230,10 @@ impl Queue {
             return;
         }
         while let Some(index) = self.granted.pop() {
-            self.return_grants(index, effects);
-            if let Some(consumer) = self.consumers.get_mut(index) {
-                consumer.is_granted = false;
+            let Some(consumer) = self.consumers.get_mut(index) else { continue };
+            consumer.is_granted = false;
+            if !consumer.keeps_grants {
+                self.return_grants(index, effects);
             }
         }
     }

@@ -196,7 +196,7 @@ impl Queue {
 
     fn lease_end(&self) -> Option<Time> {
         let expires_ms = self.settings.expires_ms?;
-        (self.consumers.consuming() == 0).then(|| self.lease_from.after_ms(expires_ms))
+        (self.consumers.consuming() == 0).then(|| self.lease_from.deadline(expires_ms))
     }
 
     fn check_lease(&mut self, now: Time, effects: &mut Vec<Effect>) {

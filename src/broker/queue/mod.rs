@@ -117,8 +117,11 @@ impl Queue {
             Command::Consume(consume) => self.consume(&consume, context),
             Command::Cancel { channel, consumer } => self.cancel(now, channel, consumer, context),
             Command::CloseChannel { channel } => self.close_channel(now, channel, context),
-            Command::Grant { channel, consumer, count } => {
-                self.grant(channel, consumer, count, context.effects);
+            Command::Grant { channel, consumer, count, keep } => {
+                self.grant((channel, consumer), count, keep, context.effects);
+            }
+            Command::Recall { channel, consumer } => {
+                self.recall(channel, consumer, context.effects);
             }
             Command::SetGlobal { channel, consumer, on } => self.set_global(channel, consumer, on),
             Command::WindowOpened { consumer } => self.window_opened(consumer),
@@ -173,7 +176,7 @@ impl Queue {
             self.enqueue_immediate(now, message, context);
             return;
         }
-        let deadline = ttl.map(|ms| now.after_ms(ms));
+        let deadline = ttl.map(|ms| now.deadline(ms));
         let sequence = self.entries.push_back(Entry::new(message, deadline));
         self.ready += 1;
         if let Some(at) = deadline {
@@ -203,7 +206,7 @@ impl Queue {
             return;
         }
         self.return_grants(index, context.effects);
-        self.stop_consumer(index);
+        self.stop_consumer(index, context.windows);
         self.consumers.remove_if_done(index);
         self.handle_consumer_gone(now, context.effects);
     }
@@ -215,7 +218,7 @@ impl Queue {
             let is_consuming =
                 self.consumers.get(index).is_some_and(|holder| holder.kind == Kind::Consuming);
             if is_consuming {
-                self.stop_consumer(index);
+                self.stop_consumer(index, context.windows);
             }
             let holder = self.consumers.remove(index);
             for sequence in holder.outstanding.into_values() {
@@ -227,10 +230,20 @@ impl Queue {
         }
     }
 
-    fn stop_consumer(&mut self, index: ConsumerIndex) {
+    fn stop_consumer(&mut self, index: ConsumerIndex, windows: &mut Windows) {
+        self.stop_waiting(index, windows);
         self.consumers.cancel(index);
         if self.consumers.get(index).is_some_and(|consumer| consumer.is_granted) {
             self.granted.retain(|granted| *granted != index);
+        }
+    }
+
+    /// The window need not name the consumer any more; another may get its index.
+    fn stop_waiting(&self, index: ConsumerIndex, windows: &mut Windows) {
+        let Some(consumer) = self.consumers.get(index) else { return };
+        if consumer.waits_for_window {
+            let waiting = Waiting { queue: self.settings.id, consumer: index };
+            windows.stop_waiting(consumer.window, waiting);
         }
     }
 
@@ -271,11 +284,13 @@ impl Queue {
             context.effects.push(Effect::InUse);
             return;
         }
-        for index in std::mem::take(&mut self.granted) {
+        let holders: Vec<ConsumerIndex> = self.consumers.iter().map(|(index, _)| index).collect();
+        for index in holders {
             self.return_grants(index, context.effects);
         }
-        for (_, consumer) in self.consumers.iter() {
+        for (index, consumer) in self.consumers.iter() {
             if consumer.kind == Kind::Consuming {
+                self.stop_waiting(index, context.windows);
                 let (channel, front_consumer) = (consumer.channel, consumer.front_consumer);
                 context.effects.push(Effect::ConsumerCancelled { channel, front_consumer });
             }
@@ -319,7 +334,8 @@ impl Queue {
                 assert!(self.entries.get(*sequence).is_some_and(Entry::is_unacked));
                 unacked += 1;
             }
-            assert!(holder.grants == 0 || self.granted.contains(&index));
+            let is_listed = holder.keeps_grants || self.granted.contains(&index);
+            assert!(holder.grants == 0 || is_listed);
         }
         assert_eq!(unacked, self.unacked);
         for (sequence, entry) in self.entries.range(0, u64::MAX) {

@@ -29,6 +29,7 @@ struct ModelConsumer {
     is_getter: bool,
     is_cancelled: bool,
     grants: u32,
+    keeps_grants: bool,
     has_asked: bool,
     waits: bool,
     held: BTreeMap<u64, u64>,
@@ -75,7 +76,7 @@ impl Model {
 
     fn lease_end(&self) -> Option<Time> {
         let expires_ms = self.expires_ms?;
-        (self.consuming() == 0).then(|| self.lease_from.after_ms(expires_ms))
+        (self.consuming() == 0).then(|| self.lease_from.deadline(expires_ms))
     }
 
     fn expire(&mut self, now: Time) {
@@ -193,7 +194,7 @@ impl Model {
     fn enqueue(&mut self, now: Time, id: MessageId, bytes: u64, expiration_ms: Option<u64>) {
         self.counters.enqueued += 1;
         let ttl = [self.ttl_ms, expiration_ms].into_iter().flatten().min();
-        let deadline = ttl.map(|ms| now.after_ms(ms));
+        let deadline = ttl.map(|ms| if ms == 0 { now } else { now.deadline(ms) });
         let message = ModelMessage { id, bytes, deadline, redelivered: false, is_out: false };
         self.messages.insert(self.next_sequence, message);
         self.next_sequence += 1;
@@ -294,15 +295,23 @@ impl Model {
                     self.consumer_gone(now);
                 }
             }
-            Command::Grant { channel, consumer, count } => {
+            Command::Grant { channel, consumer, count, keep } => {
                 let Some(known) = self.consumers.get_mut(&consumer) else { return };
                 if known.consume.channel != channel || !known.consume.global {
                     return;
                 }
                 known.has_asked = false;
                 known.grants += count;
+                known.keeps_grants = keep;
                 self.unblock(consumer);
                 if !self.round.contains(&consumer) {
+                    self.return_grants(consumer);
+                }
+            }
+            Command::Recall { channel, consumer } => {
+                let Some(known) = self.consumers.get_mut(&consumer) else { return };
+                if known.consume.channel == channel {
+                    known.keeps_grants = false;
                     self.return_grants(consumer);
                 }
             }
@@ -345,6 +354,7 @@ fn new_consumer(consume: Consume, is_getter: bool) -> ModelConsumer {
         is_getter,
         is_cancelled: false,
         grants: 0,
+        keeps_grants: false,
         has_asked: false,
         waits: false,
         held: BTreeMap::new(),
@@ -459,7 +469,9 @@ impl World {
     /// What the model does at the end of each command.
     fn take_returned_grants(&mut self, effects: &mut Vec<Effect>) {
         if self.model.ready() == 0 {
-            let all: Vec<ConsumerIndex> = self.model.consumers.keys().copied().collect();
+            let consumers = self.model.consumers.iter();
+            let all: Vec<ConsumerIndex> =
+                consumers.filter(|(_, c)| !c.keeps_grants).map(|(index, _)| *index).collect();
             all.into_iter().for_each(|index| self.model.return_grants(index));
             effects.append(&mut self.model.effects);
         }
@@ -518,7 +530,8 @@ impl World {
         assert_eq!(self.windows.used(window), *used);
         let is_open = *used <= WINDOW_LIMIT / 2;
         for (index, consumer) in &self.model.consumers {
-            if is_open && consumer.waits && consumer.consume.window == window {
+            let waits = consumer.waits && !consumer.is_cancelled;
+            if is_open && waits && consumer.consume.window == window {
                 assert!(woken.iter().any(|waiting| waiting.consumer == *index));
             }
         }
@@ -584,7 +597,7 @@ impl World {
             30..=31 => {
                 let Some((consumer, known)) = self.nth_consumer(place) else { return };
                 let (channel, count) = (known.consume.channel, number as u32 % 3 + 1);
-                self.apply(Command::Grant { channel, consumer, count }, 0);
+                self.apply(Command::Grant { channel, consumer, count, keep: flag }, 0);
             }
             32 => {
                 let Some((consumer, known)) = self.nth_consumer(place) else { return };
@@ -598,6 +611,10 @@ impl World {
             38 if number % 4 == 0 => drop(self.apply(Command::Purge, 0)),
             39..=41 => self.advance(number % 200),
             42 if flag => self.advance(number * 100),
+            43 => {
+                let Some((consumer, known)) = self.nth_consumer(place) else { return };
+                self.apply(Command::Recall { channel: known.consume.channel, consumer }, 0);
+            }
             _ => self.queue.shrink(),
         }
     }
@@ -625,7 +642,7 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..44u8, 0..64usize, 0..4_000u64, any::<bool>()).prop_map(|(kind, place, number, flag)| Step {
+    (0..45u8, 0..64usize, 0..4_000u64, any::<bool>()).prop_map(|(kind, place, number, flag)| Step {
         kind,
         place,
         number,

@@ -222,14 +222,14 @@ fn message_with_no_time_to_live_expires_unless_it_is_taken_at_once() {
 #[test]
 fn short_lived_message_expires_on_time_behind_long_lived_ones() {
     let mut bench = Bench::new(CLASSIC);
-    assert_eq!(bench.publish(0, Some(1_000)), [Effect::ArmTimer { at: Time(1_000) }]);
+    assert_eq!(bench.publish(0, Some(1_000)), [Effect::ArmTimer { at: Time(1_001) }]);
     bench.publish(1, None);
-    assert_eq!(bench.publish(2, Some(10)), [Effect::ArmTimer { at: Time(10) }]);
-    bench.at(9);
-    assert_eq!(bench.queue.ready_count(), 3);
+    assert_eq!(bench.publish(2, Some(10)), [Effect::ArmTimer { at: Time(11) }]);
     bench.at(10);
+    assert_eq!(bench.queue.ready_count(), 3);
+    bench.at(11);
     assert_eq!(bench.queue.ready_count(), 2);
-    bench.at(1_000);
+    bench.at(1_001);
     assert_eq!(bench.queue.ready_count(), 1);
     assert_eq!(bench.store.message_count(), 1);
 }
@@ -243,7 +243,7 @@ fn queue_with_one_time_to_live_has_one_timer() {
         armed += bench.publish(0, None).len();
     }
     assert_eq!(armed, 1);
-    assert_eq!(bench.at(100), [Effect::ArmTimer { at: Time(101) }]);
+    assert_eq!(bench.at(101), [Effect::ArmTimer { at: Time(102) }]);
     assert_eq!(bench.queue.ready_count(), 89);
 }
 
@@ -253,7 +253,7 @@ fn message_that_is_out_expires_when_it_comes_back() {
     let consumer = bench.consume(1, 0);
     bench.publish(0, Some(10));
     bench.dispatch();
-    bench.at(10);
+    bench.at(11);
     assert_eq!(bench.queue.unacked_count(), 1);
     bench.settle(1, consumer, 0, Outcome::Requeued);
     assert_eq!((bench.queue.ready_count(), bench.queue.counters().expired), (0, 1));
@@ -268,7 +268,7 @@ fn requeued_message_keeps_its_deadline() {
     bench.now = Time(5);
     bench.settle(1, consumer, 0, Outcome::Requeued);
     bench.apply(Command::Cancel { channel: channel(1), consumer });
-    bench.at(10);
+    bench.at(11);
     assert_eq!((bench.queue.ready_count(), bench.queue.counters().expired), (0, 1));
 }
 
@@ -283,10 +283,10 @@ fn expiry_of_many_goes_in_slices() {
         let mut context = Context { store, windows, effects };
         bench.queue.apply(Time(0), Command::Enqueue { message, expiration_ms: None }, &mut context);
     }
-    assert_eq!(bench.at(10), [Effect::ArmTimer { at: Time(11) }]);
-    assert_eq!(bench.queue.ready_count(), 10_000 - 4_096);
     assert_eq!(bench.at(11), [Effect::ArmTimer { at: Time(12) }]);
-    assert_eq!(bench.at(12), []);
+    assert_eq!(bench.queue.ready_count(), 10_000 - 4_096);
+    assert_eq!(bench.at(12), [Effect::ArmTimer { at: Time(13) }]);
+    assert_eq!(bench.at(13), []);
     assert_eq!(bench.queue.ready_count(), 0);
 }
 
@@ -379,13 +379,13 @@ fn unused_queue_expires_but_not_while_it_has_a_consumer() {
     bench.now = Time(50);
     bench.apply(Command::Get { channel: channel(1), no_ack: true });
     bench.publish(0, None);
-    assert_eq!(bench.at(100), [Effect::ArmTimer { at: Time(150) }]);
+    assert_eq!(bench.at(101), [Effect::ArmTimer { at: Time(151) }]);
     let consumer = bench.consume(1, 0);
-    assert_eq!(bench.at(150), []);
+    assert_eq!(bench.at(151), []);
     bench.now = Time(200);
     let effects = bench.apply(Command::Cancel { channel: channel(1), consumer });
-    assert_eq!(effects, [Effect::ArmTimer { at: Time(300) }]);
-    assert_eq!(bench.at(300), [Effect::Expired]);
+    assert_eq!(effects, [Effect::ArmTimer { at: Time(301) }]);
+    assert_eq!(bench.at(301), [Effect::Expired]);
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn globally_limited_consumer_asks_once_and_returns_what_it_does_not_use() {
     let wants = Effect::Wants { channel, front_consumer, consumer };
     assert_eq!(bench.apply(Command::Dispatch { budget: 10 }), [wants]);
     assert_eq!(bench.apply(Command::Dispatch { budget: 10 }), []);
-    bench.apply(Command::Grant { channel, consumer, count: 5 });
+    bench.apply(Command::Grant { channel, consumer, count: 5, keep: false });
     let effects = bench.apply(Command::Dispatch { budget: 10 });
     assert_eq!(bench.deliveries(&effects), [(1, 0, false), (1, 1, false)]);
     let returned = Effect::GrantsReturned { channel, front_consumer, consumer, count: 3 };

@@ -92,6 +92,11 @@ impl Windows {
         self.windows[window.0 as usize].waiting.push(waiting);
     }
 
+    /// The consumer is gone and waits no longer.
+    pub(super) fn stop_waiting(&mut self, window: WindowId, waiting: Waiting) {
+        self.windows[window.0 as usize].waiting.retain(|other| *other != waiting);
+    }
+
     /// `bytes` have left for the socket (or were dropped on the way). Appends the consumers to wake
     /// to `woken`; none before half of the window is free, so that they are not woken for one
     /// message each.

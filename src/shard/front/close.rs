@@ -23,6 +23,12 @@ impl Shard {
             return;
         }
         let slot = entry.connection;
+        if error.code.severity() == Severity::Channel && !entry.commands.is_empty() {
+            // Answers come in order: those to the commands before it go first.
+            let entry = &mut self.front.channels[channel as usize];
+            entry.failure.get_or_insert(error);
+            return;
+        }
         match error.code.severity() {
             Severity::Channel => self.drain_channel(channel, ChannelFarewell::Close(error)),
             Severity::Connection => self.close_connection(slot, Farewell::Close(error)),
@@ -122,10 +128,9 @@ impl Shard {
         assert!(matches!(connection.state, State::Open | State::Running));
         connection.state = State::Draining;
         connection.farewell = farewell;
-        connection.pause = None;
-        connection.input = Vec::new();
-        connection.parsed = 0;
         let channels: Vec<u32> = connection.channels.iter().map(|entry| entry.1).collect();
+        // What is to come is not looked at, but frames are still told apart.
+        self.front.resume(slot);
         for channel in channels {
             self.end_channel_silently(channel);
         }
@@ -188,13 +193,22 @@ impl Shard {
             Farewell::Silence => self.forget_connection(slot),
             Farewell::CloseOk => {
                 self.send_close_ok(slot);
-                self.connection_mut(slot).state = State::Flushing;
+                self.flush_and_forget(slot);
             }
             Farewell::Close(error) => {
                 self.send_close(slot, &error);
                 self.await_close_ok(slot);
             }
         }
+    }
+
+    /// The connection goes when its last output is sent, or after a while.
+    pub(crate) fn flush_and_forget(&mut self, slot: ConnectionSlot) {
+        let connection = self.connection_mut(slot);
+        connection.state = State::Flushing;
+        let generation = connection.generation;
+        let deadline = self.now.after_ms(CLOSE_TIMEOUT_MS);
+        self.wheel.arm(deadline, Timer::Drop(slot, generation));
     }
 
     /// CONN-91.
@@ -252,7 +266,7 @@ impl Shard {
         let connection = self.front.remove(slot).expect("a connection is forgotten once");
         assert!(connection.channels.is_empty(), "channels end before their connection");
         assert_eq!(connection.half_received_bytes, 0, "half messages end with their channels");
-        self.front.buffered_bytes -= connection.accounted_output;
+        self.front.buffered_bytes -= connection.accounted_bytes;
         if !connection.is_socket_gone {
             self.effects.push_back(Effect::CloseSocket(slot));
         }

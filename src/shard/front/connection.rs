@@ -106,8 +106,8 @@ pub(crate) struct Connection {
     /// Bytes to send; the first `sent` of them are gone already.
     pub(crate) output: Vec<u8>,
     pub(crate) sent: usize,
-    /// How much unsent output the shard's sum has of this connection.
-    pub(crate) accounted_output: usize,
+    /// What the shard's sum has of this connection's buffers.
+    pub(crate) accounted_bytes: usize,
     /// Whether the connection is in the tick's list of those with output.
     pub(crate) is_dirty: bool,
     pub(crate) pause: Option<Pause>,
@@ -163,7 +163,7 @@ impl Connection {
             parsed: 0,
             output: Vec::new(),
             sent: 0,
-            accounted_output: 0,
+            accounted_bytes: 0,
             is_dirty: false,
             pause: None,
             is_resumable: false,

@@ -39,6 +39,7 @@ impl Shard {
         self.check_consumer_arguments(queue, &consume.arguments)?;
         let tag: Box<str> =
             if tag.is_empty() { self.names.next("amq.ctag-").into() } else { tag.into() };
+        self.recall_grants(channel);
         let connection = self.origin(slot).connection;
         let entry = &mut self.front.channels[channel as usize];
         let front_consumer = consumer_number(entry.consumers.insert(Consumer {
@@ -66,6 +67,21 @@ impl Shard {
         self.connection_mut(slot).homes |= 1 << home.0;
         self.request(home, request);
         Ok(())
+    }
+
+    /// A channel gets a second consumer: the first one's unused grants are for both now.
+    fn recall_grants(&mut self, channel: u32) {
+        let entry = &self.front.channels[channel as usize];
+        if !entry.global.is_on() || entry.consumer_tags.len() != 1 {
+            return;
+        }
+        let address = entry.address(self.id, channel);
+        let first = *entry.consumer_tags.values().next().expect("there is one");
+        let consumer = &entry.consumers[first as usize];
+        if let Some(index) = consumer.index {
+            let (home, queue) = (consumer.home, consumer.queue);
+            self.request(home, Request::Recall { queue, consumer: index, channel: address });
+        }
     }
 
     /// A queue that the channel's user may read, by name or as the most recently declared one.

@@ -112,9 +112,11 @@ impl Shard {
                 return;
             }
             let address = channel.address(self.id, slot);
-            let Some((consumer, count)) = channel.global.poll_grant() else {
+            let consumers = u32::try_from(channel.consumer_tags.len()).unwrap_or(u32::MAX);
+            let Some((consumer, count)) = channel.global.poll_grant(consumers) else {
                 return;
             };
+            let keep = consumers == 1;
             let active = channel
                 .consumers
                 .get(consumer as usize)
@@ -125,7 +127,7 @@ impl Shard {
             };
             let (home, queue) = (entry.home, entry.queue);
             let consumer = entry.index.expect("just seen");
-            self.request(home, Request::Grant { queue, consumer, channel: address, count });
+            self.request(home, Request::Grant { queue, consumer, channel: address, count, keep });
         }
     }
 }

@@ -85,7 +85,9 @@ impl Shard {
             let Some(connection) = self.front.connection(slot) else {
                 continue;
             };
-            connection.is_resumable = false;
+            if !std::mem::take(&mut connection.is_resumable) {
+                continue; // The slot has passed on to another connection.
+            }
             self.parse_kept_input(slot);
             let goes_on =
                 self.front.connection(slot).is_some_and(|connection| connection.pause.is_none());
@@ -149,7 +151,7 @@ impl Shard {
             } else {
                 self.give_back_windows(slot);
             }
-            self.account_output(slot);
+            self.account_buffers(slot);
         }
         self.front.dirty = dirty;
     }
@@ -171,7 +173,7 @@ impl Shard {
             let sent = std::mem::take(&mut connection.sent);
             connection.output.drain(..sent);
         }
-        self.account_output(slot);
+        self.account_buffers(slot);
         let connection = self.connection_mut(slot);
         if connection.unsent().len() > OUTPUT_LOW_BYTES {
             return;
@@ -204,12 +206,12 @@ impl Shard {
         }
     }
 
-    /// Keeps the sum of unsent output true.
-    pub(crate) fn account_output(&mut self, slot: ConnectionSlot) {
+    /// Keeps the sum of what connections' buffers hold true.
+    pub(crate) fn account_buffers(&mut self, slot: ConnectionSlot) {
         let connection = self.connection_mut(slot);
-        let unsent = connection.unsent().len();
-        let before = std::mem::replace(&mut connection.accounted_output, unsent);
-        self.front.buffered_bytes = self.front.buffered_bytes + unsent - before;
+        let held = connection.unsent().len() + connection.input.len();
+        let before = std::mem::replace(&mut connection.accounted_bytes, held);
+        self.front.buffered_bytes = self.front.buffered_bytes + held - before;
     }
 
     /// Keeps what was read and not used.
@@ -223,6 +225,7 @@ impl Shard {
         }
         buffer.extend_from_slice(rest);
         self.connection_mut(slot).input = buffer;
+        self.account_buffers(slot);
     }
 
     /// Parses what was kept.
@@ -239,7 +242,7 @@ impl Shard {
             if buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
                 self.front.recycle(buffer);
             }
-            return;
+            return self.account_buffers(slot);
         }
         connection.input = buffer;
         connection.parsed = used;
@@ -247,5 +250,6 @@ impl Shard {
             connection.input.drain(..used);
             connection.parsed = 0;
         }
+        self.account_buffers(slot);
     }
 }

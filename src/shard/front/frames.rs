@@ -267,7 +267,8 @@ impl Shard {
         frame_max: u32,
     ) -> Step {
         // Here and not in the middle of a content: what has begun to come may hold memory itself.
-        if self.is_over_limit {
+        // Nor in the middle of a transaction, whose commit is behind this frame.
+        if self.is_over_limit && !self.front.channels[channel as usize].has_uncommitted() {
             self.pause(slot, Pause::Memory);
             return Step::Pause;
         }
@@ -333,6 +334,11 @@ impl Shard {
 
     /// CHN-1, CHN-3.
     fn handle_frame_of_unknown_channel(&mut self, slot: ConnectionSlot, frame: &Frame<'_>) {
+        if frame.kind == FrameKind::Method
+            && let Err(error) = decode_client_method(frame.payload)
+        {
+            return self.fail_connection(slot, error);
+        }
         let error = match (frame.kind, method_ids(frame.payload)) {
             (FrameKind::Method, Some(CHANNEL_OPEN)) => {
                 return self.open_channel(slot, frame.channel);

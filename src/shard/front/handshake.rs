@@ -11,7 +11,8 @@ use crate::event::ConnectionSlot;
 use crate::front::Flow;
 use crate::front::connection::{Farewell, Identity, State};
 use crate::limits::{
-    CHANNELS_PER_CONNECTION_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEARTBEAT_S, REFUSAL_DELAY_MS,
+    CHANNELS_PER_CONNECTION_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEARTBEAT_S,
+    HEARTBEAT_STEP_MS_MAX, REFUSAL_DELAY_MS,
 };
 use crate::shard::Shard;
 use crate::timers::Timer;
@@ -40,8 +41,7 @@ impl Shard {
                 PROTOCOL_HEADER.len()
             }
             HeaderCheck::Mismatch => {
-                let connection = self.connection_mut(slot);
-                connection.state = State::Flushing;
+                self.flush_and_forget(slot);
                 self.output_mut(slot).extend_from_slice(&PROTOCOL_HEADER);
                 self.mark_dirty(slot);
                 input.len()
@@ -108,7 +108,8 @@ impl Shard {
         );
         let refusal = ProtocolError::new(ReplyCode::AccessRefused, text);
         self.send_close(slot, &refusal);
-        self.connection_mut(slot).state = State::Flushing;
+        *self.connection_mut(slot).identity = Identity::default();
+        self.flush_and_forget(slot);
     }
 
     /// CONN-41: what is asked for must lie within what we proposed.
@@ -144,6 +145,7 @@ impl Shard {
         let now = self.now;
         let connection = self.connection_mut(slot);
         connection.state = State::Refused;
+        *connection.identity = Identity::default();
         let generation = connection.generation;
         self.stop_reading(slot);
         self.wheel.arm(now.after_ms(REFUSAL_DELAY_MS), Timer::Drop(slot, generation));
@@ -164,13 +166,13 @@ impl Shard {
         connection.heartbeat_ms = u64::from(heartbeat_s) * 1000;
         connection.silence.checked_at = now;
         connection.silence.received_at_last_check = connection.received_at;
-        let (generation, half) = (connection.generation, connection.heartbeat_ms / 2);
-        if half > 0 {
-            self.wheel.arm(now.after_ms(half), Timer::Heartbeat(slot, generation));
+        let (generation, step) = (connection.generation, heartbeat_step(connection.heartbeat_ms));
+        if step > 0 {
+            self.wheel.arm(now.after_ms(step), Timer::Heartbeat(slot, generation));
         }
     }
 
-    /// Half a heartbeat interval has passed.
+    /// Half a heartbeat interval has passed, or a minute.
     pub(crate) fn handle_heartbeat(&mut self, slot: ConnectionSlot) {
         let now = self.now;
         let connection = self.connection_mut(slot);
@@ -188,12 +190,17 @@ impl Shard {
             haremq_protocol::frame::write_heartbeat(self.output_mut(slot));
             self.mark_dirty(slot);
         }
-        self.wheel.arm(now.after_ms(half), Timer::Heartbeat(slot, generation));
+        self.wheel.arm(now.after_ms(heartbeat_step(interval)), Timer::Heartbeat(slot, generation));
     }
 }
 
+/// How often a heartbeat is looked at: a timer outlives its connection by no more than this.
+fn heartbeat_step(interval_ms: u64) -> u64 {
+    (interval_ms / 2).min(HEARTBEAT_STEP_MS_MAX)
+}
+
 /// CONN-60: checked once per interval; two checks in a row without any octet. CONN-63: while we
-/// do not read, silence does not count.
+/// do not read, silence does not count; but a peer that takes nothing for two intervals is dead.
 fn is_peer_dead(
     connection: &mut crate::front::connection::Connection,
     now: Time,
@@ -201,6 +208,11 @@ fn is_peer_dead(
 ) -> bool {
     let is_reading_stopped = connection.is_reading_stopped;
     let received_at = connection.received_at;
+    let takes_nothing =
+        !connection.unsent().is_empty() && connection.sent_at.after_ms(2 * interval_ms) < now;
+    if takes_nothing {
+        return true;
+    }
     let silence = &mut connection.silence;
     if silence.checked_at.after_ms(interval_ms) > now {
         return false;

@@ -41,7 +41,7 @@ impl Shard {
         let flow = self.publish_routed(slot, channel, message, expiration_ms, &destinations);
         destinations.clear();
         self.front.destinations = destinations;
-        Ok(flow)
+        flow
     }
 
     /// PUB-1 to PUB-5.
@@ -119,16 +119,16 @@ impl Shard {
         message: &Message<'_>,
         expiration_ms: Option<u64>,
         destinations: &[Destination],
-    ) -> Flow {
+    ) -> Result<Flow, ProtocolError> {
         if self.front.channels[channel as usize].transaction.is_some() {
             let publish = TransactionPublish::new(message, expiration_ms, destinations);
-            self.add_to_transaction(channel, publish);
+            self.add_to_transaction(channel, publish)?;
             self.counters.published += 1;
-            return Flow::Continue;
+            return Ok(Flow::Continue);
         }
         if let Some(peer) = self.home_without_credit(destinations) {
             self.pause(slot, Pause::Credit(peer));
-            return Flow::Pause;
+            return Ok(Flow::Pause);
         }
         self.counters.published += 1;
         if destinations.is_empty() {
@@ -140,7 +140,7 @@ impl Shard {
         let homes = homes_of(destinations);
         let sequence = self.open_confirm(channel, homes);
         self.send_to_homes(channel, sequence, message, expiration_ms, destinations);
-        Flow::Continue
+        Ok(Flow::Continue)
     }
 
     /// A home that the message goes to and that takes no more publishes at present.
@@ -332,6 +332,7 @@ mod tests {
         check("1.5", Err("{leftover_string,\".5\"}"));
         check("", Err("no_integer"));
         check("abc", Err("no_integer"));
-        check(&"9".repeat(200), Err(&format!("{{value_too_large,{}}}", "9".repeat(200))));
+        let digits = "9".repeat(50);
+        check(&digits, Err(&format!("{{value_too_large,{digits}}}")));
     }
 }

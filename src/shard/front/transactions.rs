@@ -9,11 +9,13 @@ use haremq_protocol::properties::Properties;
 use haremq_protocol::publish::Publish;
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 
-use super::channel::Waiting;
+use super::channel::{Channel, Waiting};
 use super::content::Message;
 use super::publish::homes_of;
+use crate::limits::{BODY_COPY_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use crate::shard::Shard;
 
+const PUBLISH: (u16, u16) = (60, 40);
 const COMMIT: (u16, u16) = (90, 20);
 const ROLLBACK: (u16, u16) = (90, 30);
 const SELECT: (u16, u16) = (90, 10);
@@ -70,6 +72,13 @@ pub(crate) struct OpenTransaction {
     owed: u64,
 }
 
+impl Channel {
+    /// Whether publishes wait for a commit.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| !transaction.publishes.is_empty())
+    }
+}
+
 impl Shard {
     pub(crate) fn handle_tx_method(
         &mut self,
@@ -99,13 +108,23 @@ impl Shard {
     }
 
     /// Keeps a publish for the commit.
-    pub(crate) fn add_to_transaction(&mut self, channel: u32, publish: TransactionPublish) {
+    pub(crate) fn add_to_transaction(
+        &mut self,
+        channel: u32,
+        publish: TransactionPublish,
+    ) -> Result<(), ProtocolError> {
         let bytes = publish.bytes();
         let entry = &mut self.front.channels[channel as usize];
         let transaction = entry.transaction.as_mut().expect("the caller has looked");
+        if transaction.bytes + bytes > TRANSACTION_BYTES_MAX {
+            let text = format!("transaction holds more than {TRANSACTION_BYTES_MAX} bytes");
+            let error = ProtocolError::new(ReplyCode::PreconditionFailed, text);
+            return Err(error.of(PUBLISH.0, PUBLISH.1));
+        }
         transaction.bytes += bytes;
         transaction.publishes.push(publish);
         self.front.buffered_bytes += bytes;
+        Ok(())
     }
 
     /// TXN-4: publishes in order, then settlements in order; commit-ok when every home has
@@ -155,8 +174,7 @@ impl Shard {
                 },
                 properties: Properties::parse(&publish.properties).expect("parsed before"),
                 body: &publish.body,
-                owned_body: (publish.body.len() > crate::limits::BODY_COPY_BYTES_MAX)
-                    .then_some(&publish.body),
+                owned_body: (publish.body.len() > BODY_COPY_BYTES_MAX).then_some(&publish.body),
             };
             if publish.destinations.is_empty() {
                 self.counters.unroutable += 1;

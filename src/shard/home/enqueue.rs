@@ -52,20 +52,23 @@ impl Shard {
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
-        let existing = queues.iter().filter(|queue| self.home.queues.contains_key(queue)).count();
-        let mut is_durable = false;
-        if existing > 0 {
-            let references = u32::try_from(existing).expect("queues are counted in u32");
-            let message = self.store_message(content, owned_body, references);
-            let command = Command::Enqueue { message, expiration_ms: arrival.expiration_ms };
-            for &queue in queues {
-                if self.apply(queue, command) {
-                    is_durable |= self.home.queues[&queue].queue.settings().durable;
-                    self.carry_out_effects(queue, None);
-                }
+        let references = u32::try_from(queues.len()).expect("queues are counted in u32");
+        let message = self.store_message(content, owned_body, references);
+        let command = Command::Enqueue { message, expiration_ms: arrival.expiration_ms };
+        let mut is_logged = false;
+        for &queue in queues {
+            if !self.apply(queue, command) {
+                self.home.store.release(message);
+                continue;
             }
+            is_logged |= arrival.is_persistent && self.is_durable(queue);
+            self.carry_out_effects(queue, None);
         }
-        self.owe_acceptance(arrival, is_durable && arrival.is_persistent);
+        self.owe_acceptance(arrival, is_logged);
+    }
+
+    fn is_durable(&self, queue: QueueId) -> bool {
+        self.home.queues.get(&queue).is_some_and(|entry| entry.queue.settings().durable)
     }
 
     fn store_message(

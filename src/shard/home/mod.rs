@@ -6,7 +6,7 @@ mod enqueue;
 mod requests;
 mod retire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ahash::{HashMap, RandomState};
 use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId};
@@ -53,7 +53,7 @@ pub(crate) struct Home {
     /// The byte window that each consuming connection has here, until the connection ends.
     pub(crate) connection_windows: BTreeMap<ConnectionAddress, WindowId>,
     /// The queues at which each channel has a consumer or holds messages.
-    pub(crate) channels: BTreeMap<ChannelAddress, Vec<QueueId>>,
+    pub(crate) channels: BTreeMap<ChannelAddress, BTreeSet<QueueId>>,
     /// Queues with deliveries to make, in the order in which they got them.
     pub(crate) runnable: VecDeque<QueueId>,
     /// Queues that may hold spare memory.
@@ -110,8 +110,10 @@ impl Home {
     /// Notes that a channel has a consumer, or holds messages, at a queue.
     pub(crate) fn note_channel(&mut self, channel: ChannelAddress, queue: QueueId) {
         let queues = self.channels.entry(channel).or_default();
-        if !queues.contains(&queue) {
-            queues.push(queue);
+        if queues.insert(queue) && queues.len().is_power_of_two() {
+            // Now and then those that are gone are taken out, so that a channel with a new queue
+            // for each request does not gather them.
+            queues.retain(|queue| self.queues.contains_key(queue));
         }
     }
 

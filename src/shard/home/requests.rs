@@ -37,8 +37,11 @@ impl Shard {
             Request::CloseChannel { channel } => self.handle_close_channel(channel),
             Request::GiveBack { connection, bytes } => self.handle_give_back(connection, bytes),
             Request::ForgetConnection { connection } => self.handle_forget_connection(connection),
-            Request::Grant { queue, consumer, channel, count } => {
-                let command = Command::Grant { channel, consumer, count };
+            Request::Recall { queue, consumer, channel } => {
+                self.apply_and_carry_out(queue, Command::Recall { channel, consumer }, None);
+            }
+            Request::Grant { queue, consumer, channel, count, keep } => {
+                let command = Command::Grant { channel, consumer, count, keep };
                 if !self.apply_and_carry_out(queue, command, None) {
                     self.answer(channel.shard, Answer::GrantsReturned { channel, count });
                 }

@@ -25,7 +25,12 @@ impl Shard {
             }
             _ => {}
         }
-        self.to_writer.push_back(ToWriter::Applied { index });
+        // The last one says it all.
+        if let Some(ToWriter::Applied { index: before }) = self.to_writer.back_mut() {
+            *before = index;
+        } else {
+            self.to_writer.push_back(ToWriter::Applied { index });
+        }
     }
 
     fn open_queue(&mut self, record: &QueueRecord) {

@@ -20,6 +20,10 @@ pub(crate) struct Outbox {
 /// Empty batches kept for reuse, per peer.
 const SPARE_BATCHES_MAX: usize = 8;
 
+/// Larger ones go back to the allocator.
+const SPARE_BATCH_BYTES_MAX: usize = 1 << 20;
+const SPARE_BATCH_PARCELS_MAX: usize = 16 << 10;
+
 impl Outbox {
     pub(crate) fn new() -> Outbox {
         Outbox { batch: Batch::default(), spare: Vec::new(), credit_bytes: PUBLISH_CREDIT_BYTES }
@@ -110,7 +114,8 @@ impl Outbox {
     /// Takes a batch back that the peer has read.
     pub(crate) fn recycle(&mut self, mut batch: Batch) {
         batch.clear();
-        let is_small = batch.bytes.capacity() <= 2 * PUBLISH_CREDIT_BYTES as usize;
+        let is_small = batch.bytes.capacity() <= SPARE_BATCH_BYTES_MAX
+            && batch.parcels.capacity() <= SPARE_BATCH_PARCELS_MAX;
         if is_small && self.spare.len() < SPARE_BATCHES_MAX {
             self.spare.push(batch);
         }

@@ -149,6 +149,17 @@ pub enum Request {
         channel: ChannelAddress,
         /// How many more.
         count: u32,
+        /// What is not used stays with the consumer, the channel's only one.
+        keep: bool,
+    },
+    /// A second consumer shares the channel's global limit: grants that are not used come back.
+    Recall {
+        /// The queue.
+        queue: QueueId,
+        /// The consumer.
+        consumer: ConsumerIndex,
+        /// Its channel.
+        channel: ChannelAddress,
     },
     /// A consumer starts or ceases to need grants.
     SetGlobal {
