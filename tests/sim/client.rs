@@ -29,6 +29,10 @@ pub(crate) struct Client {
     pub(crate) session: ClientSession,
     pub(crate) socket: SocketId,
     pub(crate) channels: BTreeMap<u16, Channel>,
+    /// It has broken the protocol: the broker must close the connection.
+    pub(crate) must_break: bool,
+    /// The broker stops: it may close the connection.
+    pub(crate) may_break: bool,
 }
 
 /// Frames small enough that bodies take several.
@@ -41,6 +45,8 @@ impl Client {
             session: session(),
             socket: SocketId(usize::MAX),
             channels: BTreeMap::new(),
+            must_break: false,
+            may_break: false,
         }
     }
 
@@ -50,6 +56,7 @@ impl Client {
         self.session = session();
         self.socket = world.connect();
         self.state = State::Opening;
+        self.must_break = false;
         self.flush(world);
     }
 

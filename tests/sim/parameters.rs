@@ -46,6 +46,8 @@ pub struct Parameters {
     pub has_no_ack: bool,
     /// Large bodies, of a thousand.
     pub large_body_permille: u64,
+    /// Most messages that a client publishes in a row.
+    pub burst_max: u64,
     /// Resets per thousand steps of faults.
     pub reset_permille: u64,
     /// Changes of the memory alarm per thousand steps of faults.
@@ -76,9 +78,10 @@ impl Parameters {
             chunk_bytes_max: prng.pick(&[7, 100, 5000, 1 << 20]),
             prefetch_max: prng.between(1, 5),
             ttl_ms_max: prng.pick(&[1, 20, 200]),
-            operations: prng.between(100, 400) as usize,
+            operations: prng.pick(&[100, 200, 400, 400, 1500]),
             has_no_ack: prng.chance(400),
             large_body_permille: prng.pick(&[0, 0, 20, 100]),
+            burst_max: prng.pick(&[2, 12, 12, 300]),
             reset_permille: prng.pick(&[0, 0, 2, 10]),
             memory_permille: prng.pick(&[0, 0, 5]),
             late_permille: prng.pick(&[0, 10, 50]),

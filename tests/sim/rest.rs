@@ -13,18 +13,33 @@ const ROUNDS_MAX: usize = 2_000;
 /// After this, in virtual milliseconds, every deadline of the workload has passed.
 const DEADLINES_PASS_MS: u64 = 1_000;
 
+/// After this, in virtual milliseconds, the broker has given up on clients that say nothing.
+const TIMEOUTS_PASS_MS: u64 = 40_000;
+
 impl Simulation {
     /// From the last operation to an empty broker.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
         self.drain()?;
         self.run_for_ms(DEADLINES_PASS_MS)?;
         self.drain()?;
+        if self.workload.chance(100) {
+            return self.stop_broker();
+        }
         self.note_drained_queues();
         self.close_all()?;
-        self.run_for_ms(DEADLINES_PASS_MS)?;
         self.check_queues()?;
         self.model.check_at_rest()?;
         self.world.check_empty()
+    }
+
+    /// The broker stops: every client is told, and no connection is left.
+    fn stop_broker(&mut self) -> Result<(), String> {
+        trace::note("the broker stops".into());
+        self.clients.iter_mut().for_each(|client| client.may_break = true);
+        self.world.stop();
+        self.run_for_ms(TIMEOUTS_PASS_MS)?;
+        self.check_forgotten()?;
+        self.world.check_drained()
     }
 
     /// Every client acks what it gets and commits, until nothing more comes.
@@ -69,6 +84,9 @@ impl Simulation {
             if matches!(client.state, State::Opening | State::Closing) {
                 return Err(format!("client {index} waits, {:?}", client.state));
             }
+            if client.state == State::Open && client.must_break {
+                return Err(format!("client {index} was not told what it did wrong"));
+            }
             for (number, channel) in &client.channels {
                 let name = format!("client {index} channel {number} ({})", channel.uid);
                 if channel.must_fail || channel.is_closing {
@@ -110,7 +128,7 @@ impl Simulation {
             self.close_connection(client);
             self.clients[client].flush(&mut self.world);
         }
-        self.run_to_idle()?;
+        self.run_for_ms(TIMEOUTS_PASS_MS)?;
         self.check_forgotten()
     }
 

@@ -166,14 +166,29 @@ impl World {
         self.shards.iter().filter_map(Shard::next_deadline).min()
     }
 
-    /// Checks what must hold when nobody is connected and nothing is under way.
-    pub(crate) fn check_empty(&mut self) -> Result<(), String> {
-        let index = self.writer.catalog().index();
+    /// Tells all shards that the broker stops.
+    pub(crate) fn stop(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.tell(shard, Event::ShutdownRequested);
+        }
+    }
+
+    /// Checks that no connection is left.
+    pub(crate) fn check_drained(&self) -> Result<(), String> {
         for (number, shard) in self.shards.iter().enumerate() {
             shard.check_invariants();
             if !shard.is_drained() {
                 return Err(format!("shard {number} still has connections"));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks what must hold when nobody is connected and nothing is under way.
+    pub(crate) fn check_empty(&mut self) -> Result<(), String> {
+        let index = self.writer.catalog().index();
+        self.check_drained()?;
+        for (number, shard) in self.shards.iter().enumerate() {
             if shard.catalog().index() != index {
                 return Err(format!("the catalog of shard {number} is not the writer's"));
             }

@@ -1,6 +1,6 @@
 //! Channels open and close; connections close and break.
 
-use haremq_protocol::method::{AMQPClass, channel, confirm, tx};
+use haremq_protocol::method::{AMQPClass, channel, confirm, connection, tx};
 
 use crate::channel::{Channel, Expected, Mode};
 use crate::client::State;
@@ -104,6 +104,7 @@ impl Simulation {
         number: u16,
         close: Option<channel::Close>,
     ) -> Result<(), String> {
+        let must_break = self.clients[client].must_break;
         let channel = self.clients[client].channel(number);
         // When both close at once only our own close is told of.
         let mut ending = Ending::Clean;
@@ -112,21 +113,32 @@ impl Simulation {
                 return Err(format!("channel {} is closed: {}", channel.uid, close.reply_text));
             }
             ending = Ending::Abrupt;
-        } else if !channel.may_fail.is_empty() {
+        } else if !channel.may_fail.is_empty() || must_break {
             ending = Ending::Abrupt;
         }
         self.end_channel(client, number, ending);
         Ok(())
     }
 
-    /// The broker has answered our close.
-    pub(super) fn handle_connection_closed(&mut self, client: usize) {
+    /// The broker has answered our close, or closes by itself.
+    pub(crate) fn handle_connection_closed(
+        &mut self,
+        client: usize,
+        close: Option<connection::Close>,
+    ) -> Result<(), String> {
+        let is_broken = self.clients[client].must_break || self.clients[client].may_break;
+        if let Some(close) = close
+            && !is_broken
+        {
+            return Err(format!("the broker closes the connection: {}", close.reply_text));
+        }
         let numbers: Vec<u16> = self.clients[client].channels.keys().copied().collect();
         for number in numbers {
             let has_refusals = !self.clients[client].channel(number).may_fail.is_empty();
-            let ending = if has_refusals { Ending::Abrupt } else { Ending::Clean };
+            let ending = if has_refusals || is_broken { Ending::Abrupt } else { Ending::Clean };
             self.end_channel(client, number, ending);
         }
         self.clients[client].state = State::Idle;
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod consume;
 mod declare;
 mod delete;
 mod get;
+mod misbehave;
 mod publish;
 mod purge;
 mod qos;
@@ -37,10 +38,11 @@ pub(crate) enum Operation {
     Recover,
     CloseChannel,
     CloseConnection,
+    Misbehave,
 }
 
 /// All operations, how often they come, and whether a world may do without.
-pub(crate) const OPERATIONS: [(Operation, u64, bool); 15] = [
+pub(crate) const OPERATIONS: [(Operation, u64, bool); 16] = [
     (Operation::Publish, 30, false),
     (Operation::Consume, 8, false),
     (Operation::Settle, 20, false),
@@ -56,6 +58,7 @@ pub(crate) const OPERATIONS: [(Operation, u64, bool); 15] = [
     (Operation::Recover, 1, true),
     (Operation::CloseChannel, 2, true),
     (Operation::CloseConnection, 1, true),
+    (Operation::Misbehave, 1, true),
 ];
 
 /// Bindings to it come and go.
@@ -111,6 +114,7 @@ impl Simulation {
             Operation::Recover => self.recover(client, number),
             Operation::CloseChannel => self.close_channel(client, number),
             Operation::CloseConnection => self.close_connection(client),
+            Operation::Misbehave => self.misbehave(client, number),
         }
     }
 

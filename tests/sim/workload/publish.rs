@@ -26,7 +26,8 @@ const HEAD_BYTES: usize = 8;
 impl Simulation {
     /// Publishes one message, or a few in a row.
     pub(super) fn publish(&mut self, client: usize, number: u16) {
-        let count = if self.workload.chance(200) { self.workload.between(2, 12) } else { 1 };
+        let most = self.world.parameters.burst_max;
+        let count = if self.workload.chance(100) { self.workload.between(2, most) } else { 1 };
         let route = self.draw_route(client);
         for _ in 0..count {
             self.publish_to(client, number, &route);
@@ -111,7 +112,7 @@ impl Simulation {
     /// The message's number, and padding that may need several frames or a buffer of its own.
     fn draw_body(&mut self, message: usize) -> Vec<u8> {
         let padding = if self.workload.chance(self.world.parameters.large_body_permille) {
-            self.workload.pick(&[4089, 9000, 20_000, 90_000])
+            self.workload.pick(&[4089, 9000, 20_000, 90_000, 400_000])
         } else {
             self.workload.below(40)
         };

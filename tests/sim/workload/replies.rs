@@ -49,12 +49,8 @@ impl Simulation {
             OwnedClientEvent::ChannelClosed { channel, close } => {
                 self.handle_channel_closed(client, channel, close)
             }
-            OwnedClientEvent::ConnectionClosed { close: None } => {
-                self.handle_connection_closed(client);
-                Ok(())
-            }
-            OwnedClientEvent::ConnectionClosed { close: Some(close) } => {
-                Err(format!("the broker closes the connection: {}", close.reply_text))
+            OwnedClientEvent::ConnectionClosed { close } => {
+                self.handle_connection_closed(client, close)
             }
             OwnedClientEvent::Heartbeat => Err("a heartbeat nobody asked for".into()),
         }
