@@ -623,8 +623,9 @@ async def messages_expire_on_time():
 @check
 async def unused_queue_expires():
     async with on_channel() as (_, channel):
-        queue = await channel.declare_queue(unique("expires"), arguments={"x-expires": 400})
+        # The lease runs from the declaration, so from some time before its answer.
         start = time.monotonic()
+        queue = await channel.declare_queue(unique("expires"), arguments={"x-expires": 400})
 
         async def is_gone():
             # Publishing is no use in the sense of x-expires, so it may watch.
