@@ -133,6 +133,8 @@ pub(crate) struct Model {
     copies: BTreeMap<CopyKey, Copy>,
     suspicions: Vec<Suspicion>,
     pub(crate) delivered: u64,
+    /// So much time has passed that whatever has a deadline is gone.
+    pub(crate) has_all_expired: bool,
 }
 
 impl Model {
@@ -174,6 +176,9 @@ impl Model {
         if matches!(sent.fate, Fate::Never | Fate::Uncommitted) {
             let fate = sent.fate;
             return Err(format!("message {message} came from {name} although it is {fate:?}"));
+        }
+        if self.has_all_expired && sent.has_ttl {
+            return Err(format!("message {message} came from {name} after its deadline"));
         }
         let copy = self.copies.entry((message, queue)).or_default();
         copy.deliveries += 1;

@@ -146,6 +146,7 @@ impl Simulation {
     /// A last client takes everything, looks whether what should be gone is gone, and deletes.
     fn check_queues(&mut self) -> Result<(), String> {
         trace::note("the checker looks at what is left".into());
+        self.model.has_all_expired = true;
         self.clients[0].connect(&mut self.world);
         self.run_to_idle()?;
         for queue in 0..self.model.queues.len() {
