@@ -73,22 +73,28 @@ impl LargeMessage {
 struct Class {
     /// Slabs with messages and free slots; each knows its place here.
     partial: Vec<u32>,
-    /// A slab without messages, kept so that a queue that is now empty and now not does not
+    /// Slabs without messages, kept so that a queue that is now empty and now not does not
     /// allocate.
-    empty: Option<u32>,
+    empty: Vec<u32>,
 }
+
+/// Slabs without messages that all classes together keep, beside one of each: as many as hold
+/// the messages of 4 KiB that a tick moves.
+const EMPTY_SLABS_MAX: usize = 32;
 
 type Trash = Box<dyn Iterator<Item = MessageId> + Send>;
 
 /// All messages of one shard, counted by reference without atomics.
 ///
 /// Contents up to `SLOT_BYTES_MAX` are copied into slots of a few sizes; slabs without messages go
-/// back (but one per size). Larger contents keep the allocation that they came in.
+/// back (but for a few). Larger contents keep the allocation that they came in.
 #[derive(Default)]
 pub struct MessageStore {
     slabs: Slab<MessageSlab>,
     classes: [Class; CLASSES],
     large: Slab<LargeMessage>,
+    /// Slabs in all the classes' `empty`.
+    empty_slabs: usize,
     trash: VecDeque<Trash>,
     bytes_used: u64,
     message_count: u64,
@@ -164,8 +170,11 @@ impl MessageStore {
         if let Some(slab) = self.classes[class].partial.last() {
             return *slab;
         }
-        let slab = match self.classes[class].empty.take() {
-            Some(slab) => slab,
+        let slab = match self.classes[class].empty.pop() {
+            Some(slab) => {
+                self.empty_slabs -= 1;
+                slab
+            }
             None => index_u32(self.slabs.insert(MessageSlab::new(class))),
         };
         self.slabs[slab as usize].place = 0;
@@ -229,7 +238,8 @@ impl MessageStore {
         }
     }
 
-    /// An empty slab leaves the partial list; it is kept if it is the only empty one of its class.
+    /// An empty slab leaves the partial list; it is kept if it is the only empty one of its class,
+    /// or one of a few.
     fn retire_slab(&mut self, class: usize, slab: u32) {
         let place = self.slabs[slab as usize].place;
         let partial = &mut self.classes[class].partial;
@@ -238,10 +248,12 @@ impl MessageStore {
         if let Some(moved) = partial.get(place as usize) {
             self.slabs[*moved as usize].place = place;
         }
-        if self.classes[class].empty.is_some() {
-            self.slabs.remove(slab as usize);
+        let empty = &mut self.classes[class].empty;
+        if empty.is_empty() || self.empty_slabs < EMPTY_SLABS_MAX {
+            empty.push(slab);
+            self.empty_slabs += 1;
         } else {
-            self.classes[class].empty = Some(slab);
+            self.slabs.remove(slab as usize);
         }
     }
 
@@ -285,10 +297,11 @@ impl MessageStore {
     /// Gives back the empty slabs that are kept for reuse.
     pub fn shrink(&mut self) {
         for class in &mut self.classes {
-            if let Some(slab) = class.empty.take() {
+            for slab in std::mem::take(&mut class.empty) {
                 self.slabs.remove(slab as usize);
             }
         }
+        self.empty_slabs = 0;
         self.slabs.shrink_to_fit();
         self.large.shrink_to_fit();
     }
