@@ -220,8 +220,11 @@ impl Shard {
             return;
         }
         let mut buffer = std::mem::take(&mut self.connection_mut(slot).input);
-        if buffer.capacity() == 0 {
-            buffer = self.front.input_buffer(rest.len());
+        let needed = buffer.len() + rest.len();
+        if buffer.capacity() < needed {
+            let mut larger = self.front.input_buffer(needed.max(2 * buffer.len()));
+            larger.extend_from_slice(&buffer);
+            self.front.recycle(std::mem::replace(&mut buffer, larger));
         }
         buffer.extend_from_slice(rest);
         self.connection_mut(slot).input = buffer;
@@ -238,18 +241,27 @@ impl Shard {
             return;
         };
         assert!(connection.input.is_empty(), "only the parser's caller keeps input");
-        if used == buffer.len() {
-            if buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
-                self.front.recycle(buffer);
-            }
-            return self.account_buffers(slot);
-        }
         connection.input = buffer;
         connection.parsed = used;
-        if used > connection.input.len() / 2 {
-            connection.input.drain(..used);
+        self.drop_parsed(slot);
+        self.account_buffers(slot);
+    }
+
+    /// Forgets input that is parsed. What is left of a frame moves to a small buffer if it can, and
+    /// the large one serves others.
+    fn drop_parsed(&mut self, slot: ConnectionSlot) {
+        let connection = self.connection_mut(slot);
+        let parsed = connection.parsed;
+        let left = connection.input.len() - parsed;
+        let is_small = left <= IDLE_BUFFER_BYTES_MAX;
+        if left == 0 || (is_small && connection.input.capacity() > IDLE_BUFFER_BYTES_MAX) {
+            let buffer = std::mem::take(&mut connection.input);
+            connection.parsed = 0;
+            self.keep_input(slot, &buffer[parsed..]);
+            self.front.recycle(buffer);
+        } else if parsed > left {
+            connection.input.drain(..parsed);
             connection.parsed = 0;
         }
-        self.account_buffers(slot);
     }
 }

@@ -66,8 +66,10 @@ pub(crate) struct Front {
     pub(crate) destinations: Vec<Destination>,
     /// Runs of the settlement at hand; kept for its memory.
     pub(crate) runs: Vec<Run>,
-    /// Output buffers for reuse.
+    /// Buffers for reuse, for output and for input that is being parsed.
     spare_buffers: Vec<Vec<u8>>,
+    /// Small ones, which hold the heads of frames between two reads.
+    spare_heads: Vec<Vec<u8>>,
     /// Unsent output and half-received messages of all connections, in bytes.
     pub(crate) buffered_bytes: usize,
 }
@@ -92,6 +94,7 @@ impl Front {
             destinations: Vec::new(),
             runs: Vec::new(),
             spare_buffers: Vec::new(),
+            spare_heads: Vec::new(),
             buffered_bytes: 0,
         }
     }
@@ -138,7 +141,7 @@ impl Front {
     pub(crate) fn output(&mut self, slot: ConnectionSlot) -> &mut Vec<u8> {
         let connection = self.connections[slot.index()].as_deref_mut().expect("the slot is in use");
         if connection.output.capacity() == 0
-            && let Some(buffer) = self.spare_buffers.pop()
+            && let Some(buffer) = self.spare_buffers.pop().or_else(|| self.spare_heads.pop())
         {
             connection.output = buffer;
         }
@@ -147,20 +150,30 @@ impl Front {
 
     /// Keeps an empty buffer for reuse, if it is worth it.
     pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        let is_fit = (1..=SPARE_BUFFER_BYTES_MAX).contains(&buffer.capacity());
-        if is_fit && self.spare_buffers.len() < SPARE_BUFFERS_MAX {
+        let bytes = buffer.capacity();
+        if bytes == 0 || bytes > SPARE_BUFFER_BYTES_MAX {
+            return;
+        }
+        let is_small = bytes <= IDLE_BUFFER_BYTES_MAX;
+        let spares = if is_small { &mut self.spare_heads } else { &mut self.spare_buffers };
+        if spares.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
-            self.spare_buffers.push(buffer);
+            spares.push(buffer);
         }
     }
 
-    /// A buffer to keep an incomplete frame in: small ones are made to measure.
+    /// A buffer with room for so many bytes, to keep input in. What is small gets a small one, as
+    /// an idle connection may hold it for long.
     pub(crate) fn input_buffer(&mut self, bytes: usize) -> Vec<u8> {
-        if bytes > IDLE_BUFFER_BYTES_MAX {
-            self.spare_buffers.pop().unwrap_or_default()
+        let is_small = bytes <= IDLE_BUFFER_BYTES_MAX;
+        let spares = if is_small { &mut self.spare_heads } else { &mut self.spare_buffers };
+        let mut buffer = spares.pop().unwrap_or_default();
+        if is_small {
+            buffer.reserve_exact(bytes);
         } else {
-            Vec::with_capacity(bytes)
+            buffer.reserve(bytes);
         }
+        buffer
     }
 
     /// Puts a connection into the tick's list of those with output.
