@@ -46,6 +46,7 @@
 
 mod cgroup;
 mod executor;
+mod heap;
 mod listener;
 mod machine;
 mod reactor;
@@ -58,6 +59,7 @@ mod topology;
 mod waker;
 
 pub use executor::{CoreHandle, CorePlacement, ExecutorError, spawn_core};
+pub use heap::{map_large_blocks, return_free_pages};
 pub use listener::ListenerId;
 pub use machine::{KernelVersion, MachineProblem, MachineReport, RingSupport, probe};
 pub use reactor::{Counters, FileId, Reactor, ReactorConfig, ReactorError, ReactorEvent, Wait};

@@ -54,6 +54,7 @@ type Started = Result<(ShardId, Waker, Vec<SocketAddr>), StartError>;
 /// # Errors
 /// [`StartError`], with what to do about it; nothing runs then.
 pub fn start(config: Config) -> Result<(Broker, WriterLink), StartError> {
+    haremq_reactor::map_large_blocks();
     let shards = u16::try_from(config.cpus.len()).expect("at most as many cores as slots");
     let shared = Arc::new(Shared::new(config.cpus.len(), config.memory_limit_bytes));
     let (core_links, writer_link) = links(shards);

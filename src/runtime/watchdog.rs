@@ -1,4 +1,4 @@
-//! Watches that every core with work makes progress.
+//! Watches that every core with work makes progress, and that memory which is free goes back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,12 +25,45 @@ pub(crate) fn watch(shared: &Arc<Shared>, is_over: impl Fn(Duration) -> bool) {
     let start = Instant::now();
     let mut seen = vec![Seen { ticks: 0, since: start, is_reported: false }; shared.cores.len()];
     let mut last = start;
+    let mut heap = Heap::default();
     while !is_over(PERIOD) {
+        heap.look(shared.memory_bytes());
         let now = Instant::now();
         let has_overslept = now.duration_since(last) > 2 * PERIOD;
         last = now;
         for (core, seen) in seen.iter_mut().enumerate() {
             look(shared, core, seen, now, has_overslept);
+        }
+    }
+}
+
+/// When the allocator is to give free memory back: once the memory in use has fallen and rests.
+/// While it rises and falls, what is free is soon needed again.
+#[derive(Debug, Default)]
+struct Heap {
+    /// The most that was in use since memory was last given back, in bytes.
+    peak: u64,
+    last: u64,
+    /// For how many looks it has rested.
+    rests: u32,
+}
+
+/// A fall that is worth it, in bytes.
+const FALL_BYTES_MIN: u64 = 8 << 20;
+/// A change that is none, in bytes.
+const REST_BYTES_MAX: u64 = 1 << 20;
+/// Looks after which the memory in use counts as resting.
+const RESTS: u32 = 10;
+
+impl Heap {
+    fn look(&mut self, used: u64) {
+        let is_resting = used.abs_diff(self.last) <= REST_BYTES_MAX;
+        self.rests = if is_resting { self.rests + 1 } else { 0 };
+        self.last = used;
+        self.peak = self.peak.max(used);
+        if self.rests >= RESTS && self.peak - used >= FALL_BYTES_MIN {
+            haremq_reactor::return_free_pages();
+            self.peak = used;
         }
     }
 }
