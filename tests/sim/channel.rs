@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use haremq_broker::ids::Time;
+
 use crate::model::ChannelUid;
 
 /// An answer that is to come, in the order of the requests.
@@ -25,6 +27,7 @@ pub(crate) enum Expected {
     Got {
         queue: usize,
         no_ack: bool,
+        asked_at: Time,
     },
     /// No name: the broker makes one.
     QueueDeclareOk {
@@ -58,6 +61,8 @@ pub(crate) enum Mode {
 pub(crate) struct Consumer {
     pub(crate) queue: usize,
     pub(crate) no_ack: bool,
+    /// When it was asked for.
+    pub(crate) asked_at: Time,
     pub(crate) prefetch: u16,
     pub(crate) unacked: u16,
     /// Deliveries may come.

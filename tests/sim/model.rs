@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use haremq_broker::ids::Time;
+
 /// A channel, from its open to its end; never used twice.
 pub(crate) type ChannelUid = usize;
 
@@ -68,7 +70,10 @@ pub(crate) struct MessageModel {
     pub(crate) fate: Fate,
     /// Queues that it goes to for certain, if it gets to the broker.
     pub(crate) targets: Vec<usize>,
-    pub(crate) has_ttl: bool,
+    /// Its own time to live, in milliseconds.
+    pub(crate) ttl_ms: Option<u64>,
+    /// When its publisher knew that it was in its queues.
+    pub(crate) confirmed_at: Option<Time>,
     pub(crate) is_mandatory: bool,
     /// No queue gets it: if mandatory, it comes back.
     pub(crate) is_unroutable: bool,
@@ -135,6 +140,8 @@ pub(crate) struct Model {
     pub(crate) delivered: u64,
     /// So much time has passed that whatever has a deadline is gone.
     pub(crate) has_all_expired: bool,
+    /// Time to live of the queues that have one, in milliseconds.
+    pub(crate) queue_ttl_ms: u64,
 }
 
 impl Model {
@@ -166,9 +173,14 @@ impl Model {
         (message, queue): CopyKey,
         redelivered: bool,
         channel: ChannelUid,
+        asked_at: Time,
         place: Place,
     ) -> Result<(), String> {
         self.delivered += 1;
+        if self.has_expired((message, queue), asked_at) {
+            let name = &self.queues[queue].name;
+            return Err(format!("message {message} came from {name} after its deadline"));
+        }
         let name = &self.queues[queue].name;
         let Some(sent) = self.messages.get(message) else {
             return Err(format!("message {message} was never published"));
@@ -176,9 +188,6 @@ impl Model {
         if matches!(sent.fate, Fate::Never | Fate::Uncommitted) {
             let fate = sent.fate;
             return Err(format!("message {message} came from {name} although it is {fate:?}"));
-        }
-        if self.has_all_expired && sent.has_ttl {
-            return Err(format!("message {message} came from {name} after its deadline"));
         }
         let copy = self.copies.entry((message, queue)).or_default();
         copy.deliveries += 1;
@@ -198,6 +207,20 @@ impl Model {
         }
         copy.places.push((channel, place));
         Ok(())
+    }
+
+    /// Whether the message's deadline had passed for certain when somebody asked for it.
+    fn has_expired(&self, (message, queue): CopyKey, asked_at: Time) -> bool {
+        let Some(sent) = self.messages.get(message) else {
+            return false;
+        };
+        let is_expiring = self.queues[queue].kind == QueueKind::Expiring;
+        let of_queue = is_expiring.then_some(self.queue_ttl_ms);
+        let Some(ttl_ms) = sent.ttl_ms.into_iter().chain(of_queue).min() else {
+            return false;
+        };
+        let confirmed_at = sent.confirmed_at;
+        self.has_all_expired || confirmed_at.is_some_and(|at| at.after_ms(ttl_ms) < asked_at)
     }
 
     /// A channel has done something with a copy that it has.
@@ -264,7 +287,7 @@ impl Model {
                 continue;
             }
             let is_certain = message.fate == Fate::Certain && message.targets.contains(&queue);
-            if (is_certain || copy.is_some()) && !message.has_ttl {
+            if (is_certain || copy.is_some()) && message.ttl_ms.is_none() {
                 missing.push(index);
             } else if message.fate != Fate::Never {
                 perhaps += 1;

@@ -174,7 +174,11 @@ impl Simulation {
     }
 
     fn empty_queue(&mut self, queue: usize) -> Result<(), String> {
-        let mut count = 0;
+        self.send_declare(0, 1, queue, true, false);
+        self.clients[0].flush(&mut self.world);
+        self.run_to_idle()?;
+        self.check_answered()?;
+        let (counted, mut count) = (self.counted, 0);
         loop {
             let before = self.model.delivered;
             self.send_get(0, 1, queue, true);
@@ -187,6 +191,9 @@ impl Simulation {
             count += 1;
         }
         let model = &self.model.queues[queue];
+        if count != counted {
+            return Err(format!("{counted} counted in {}, {count} came", model.name));
+        }
         if count > 0 && model.must_be_drained {
             return Err(format!("{count} left in {} though it had a consumer", model.name));
         }

@@ -29,6 +29,8 @@ pub(crate) struct Simulation {
     ready: Vec<Step>,
     steps: u64,
     names: u64,
+    /// Messages that the last declare-ok told of.
+    pub(crate) counted: u64,
 }
 
 impl Simulation {
@@ -45,6 +47,7 @@ impl Simulation {
             ready: Vec::new(),
             steps: 0,
             names: 0,
+            counted: 0,
         }
     }
 
@@ -70,6 +73,8 @@ impl Simulation {
 
     /// One client declares what is always there.
     fn set_up(&mut self) -> Result<(), String> {
+        self.model.queue_ttl_ms = self.world.parameters.ttl_ms_max;
+
         self.name_queues();
         self.clients[0].connect(&mut self.world);
         self.run_to_idle()?;

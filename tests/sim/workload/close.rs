@@ -68,7 +68,9 @@ impl Simulation {
         }
         for expected in &channel.expected {
             match expected {
-                Expected::Got { queue, no_ack: true } => self.model.queues[*queue].is_lossy = true,
+                Expected::Got { queue, no_ack: true, .. } => {
+                    self.model.queues[*queue].is_lossy = true
+                }
                 Expected::PurgeOk { queue } => self.model.queues[*queue].has_uncounted_purge = true,
                 _ => {}
             }

@@ -35,10 +35,13 @@ impl Simulation {
             nowait,
             arguments: Default::default(),
         });
+        let asked_at = self.world.now;
         let channel = self.clients[client].channel(number);
         let consumer = Consumer {
             queue,
             no_ack,
+            asked_at,
+
             prefetch: channel.prefetch,
             unacked: 0,
             is_confirmed: nowait,

@@ -20,7 +20,7 @@ impl Simulation {
         let queue_name = self.queue_name(queue).into();
         trace::note(format!("  from {queue_name}, no_ack {no_ack}"));
         let method = basic::AMQPMethod::Get(basic::Get { queue: queue_name, no_ack });
-        let expected = Expected::Got { queue, no_ack };
+        let expected = Expected::Got { queue, no_ack, asked_at: self.world.now };
         self.clients[client].send(number, &AMQPClass::Basic(method), Some(expected));
     }
 }

@@ -74,7 +74,7 @@ impl Simulation {
         if !consumer.is_confirmed {
             return Err(format!("{tag} gets message {message} before consume-ok"));
         }
-        let (queue, uid) = (consumer.queue, channel.uid);
+        let (queue, uid, asked_at) = (consumer.queue, channel.uid, consumer.asked_at);
         let key = (message, queue);
         if let Some(sent) = self.model.messages.get(message)
             && !redelivered
@@ -82,11 +82,11 @@ impl Simulation {
             check_order(&mut consumer.last, sent.publisher, sent.sequence)?;
         }
         if consumer.no_ack {
-            return self.model.deliver(key, redelivered, uid, Place::Taken);
+            return self.model.deliver(key, redelivered, uid, asked_at, Place::Taken);
         }
         // What comes before recover-ok has been requeued already.
         if channel.is_recovering {
-            return self.model.deliver(key, redelivered, uid, Place::Queue);
+            return self.model.deliver(key, redelivered, uid, asked_at, Place::Queue);
         }
         consumer.unacked += 1;
         if consumer.prefetch > 0 && consumer.unacked > consumer.prefetch {
@@ -99,7 +99,7 @@ impl Simulation {
         if limit > 0 && channel.global_changes == 0 && held > limit {
             return Err(format!("channel {} holds {held}, limit {limit}", channel.uid));
         }
-        self.model.deliver(key, redelivered, uid, Place::Held)
+        self.model.deliver(key, redelivered, uid, asked_at, Place::Held)
     }
 
     fn handle_get_ok(
@@ -113,7 +113,7 @@ impl Simulation {
         let message = message_of(&message.body)?;
         let channel = self.clients[client].channel(number);
         channel.count_delivery(delivery_tag)?;
-        let Some(Expected::Got { queue, no_ack }) = channel.expected.pop_front() else {
+        let Some(Expected::Got { queue, no_ack, asked_at }) = channel.expected.pop_front() else {
             return Err(format!("channel {} got message {message} unasked", channel.uid));
         };
         let (key, uid) = ((message, queue), channel.uid);
@@ -124,13 +124,13 @@ impl Simulation {
             check_order(last, sent.publisher, sent.sequence)?;
         }
         if no_ack {
-            return self.model.deliver(key, redelivered, uid, Place::Taken);
+            return self.model.deliver(key, redelivered, uid, asked_at, Place::Taken);
         }
         if channel.is_recovering {
-            return self.model.deliver(key, redelivered, uid, Place::Queue);
+            return self.model.deliver(key, redelivered, uid, asked_at, Place::Queue);
         }
         channel.unacked.insert(delivery_tag, Held { message, queue, consumer: None });
-        self.model.deliver(key, redelivered, uid, Place::Held)
+        self.model.deliver(key, redelivered, uid, asked_at, Place::Held)
     }
 
     /// PUB-21: only what is mandatory comes back, and before its ack.
@@ -167,6 +167,7 @@ impl Simulation {
         for number in confirmed {
             let message = channel.unconfirmed.remove(&number).expect("just seen");
             self.model.messages[message].fate = Fate::Certain;
+            self.model.messages[message].confirmed_at = Some(self.world.now);
             check_returned(&self.model.messages[message], message)?;
         }
         Ok(())
@@ -215,6 +216,7 @@ impl Simulation {
                 channel.is_committing = false;
                 for message in std::mem::take(&mut channel.uncommitted) {
                     self.model.messages[message].fate = Fate::Certain;
+                    self.model.messages[message].confirmed_at = Some(self.world.now);
                     check_returned(&self.model.messages[message], message)?;
                 }
                 true
@@ -247,6 +249,7 @@ impl Simulation {
                 ok.consumer_tag.as_str() == tag
             }
             (Expected::QueueDeclareOk { name }, Class::Queue(queue::AMQPMethod::DeclareOk(ok))) => {
+                self.counted = u64::from(ok.message_count);
                 self.handle_declare_ok(client, name.as_deref(), ok.queue.as_str())
             }
             (
