@@ -92,7 +92,7 @@ impl Shard {
                     if_unused: delete.if_unused,
                     if_empty: delete.if_empty,
                 });
-                self.submit(channel, CommandKind::DeleteQueue, delete.nowait, command)
+                self.delete_queue(channel, delete.nowait, command)
             }
             Method::Bind(bind) => {
                 let binding = self.queue_binding(
@@ -147,6 +147,25 @@ impl Shard {
             }
         }
         self.send_command(channel, kind, nowait, command);
+        Ok(())
+    }
+
+    /// The writer's request comes to the queue's home another way than what this channel has
+    /// published and settled before, so the home answers the channel first (PUB-41, ACK-4).
+    fn delete_queue(
+        &mut self,
+        channel: u32,
+        nowait: bool,
+        command: Command,
+    ) -> Result<(), ProtocolError> {
+        let is_alone = self.front.channels[channel as usize].commands.is_empty();
+        assert!(is_alone, "the delete of a queue overlaps with nothing");
+        match self.catalog.plan(&command)? {
+            Plan::Retire { queue, .. } => {
+                self.send_count(channel, CommandKind::DeleteQueue, nowait, command, queue);
+            }
+            _ => self.send_command(channel, CommandKind::DeleteQueue, nowait, command),
+        }
         Ok(())
     }
 

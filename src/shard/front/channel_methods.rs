@@ -204,7 +204,8 @@ fn with_ids(error: ProtocolError, payload: &[u8]) -> ProtocolError {
 }
 
 /// Whether a method goes to the catalog's writer, so that several may be under way: every method
-/// of exchange and queue but purge and the passive declares.
+/// of exchange and queue but purge, the passive declares, and the delete of a queue, which goes to
+/// its home first.
 pub(crate) fn is_catalog_command(payload: &[u8]) -> bool {
     match decode_client_method(payload) {
         Ok(ClientMethod::Cold(AMQPClass::Exchange(method))) => !matches!(
@@ -213,7 +214,8 @@ pub(crate) fn is_catalog_command(payload: &[u8]) -> bool {
         ),
         Ok(ClientMethod::Cold(AMQPClass::Queue(method))) => match method {
             haremq_protocol::method::queue::AMQPMethod::Declare(declare) => !declare.passive,
-            haremq_protocol::method::queue::AMQPMethod::Purge(_) => false,
+            haremq_protocol::method::queue::AMQPMethod::Purge(_)
+            | haremq_protocol::method::queue::AMQPMethod::Delete(_) => false,
             _ => true,
         },
         _ => false,

@@ -241,7 +241,29 @@ impl Shard {
         messages: u32,
         consumers: u32,
     ) {
-        self.answer_command(address, request, messages, consumers);
+        match self.begin_delete(address, request) {
+            Some(command) => {
+                let letter =
+                    ToWriter::Command { channel: address, request, command, known_gone: None };
+                self.to_writer.push_back(letter);
+            }
+            None => self.answer_command(address, request, messages, consumers),
+        }
+    }
+
+    /// The command, if the request is the delete of a queue whose home has now all that this
+    /// channel sent before, so that the writer may decide.
+    fn begin_delete(&mut self, address: ChannelAddress, request: u32) -> Option<Command> {
+        if !self.front.channel_at(address).is_some_and(|channel| channel.is_open()) {
+            return None;
+        }
+        let pending = self.pending_command(address, request)?;
+        let is_delete = matches!(pending.kind, CommandKind::DeleteQueue);
+        if !is_delete || pending.is_with_writer {
+            return None;
+        }
+        pending.is_with_writer = true;
+        pending.command.clone()
     }
 
     fn answer_command(
