@@ -3,7 +3,7 @@
 use crate::{Corruption, Options, Scenario, Summary, run};
 
 /// Seeds that run with every change.
-const WORLDS: u64 = 500;
+const WORLDS: u64 = 300;
 
 fn check(seed: u64, options: Options) -> Summary {
     match run(seed, options) {
