@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
@@ -12,7 +12,10 @@ use super::process::Broker;
 const GROWTH_BYTES_MAX: u64 = 16 << 20;
 
 struct Shared {
-    broker: Broker,
+    address: SocketAddr,
+    pid: u32,
+    /// Never asked again, only kept.
+    _broker: Mutex<Broker>,
     /// Kept, so that its stdin ends with this process.
     _watch: Child,
 }
@@ -21,8 +24,8 @@ fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
         let broker = Broker::start_on("2", &[]);
-        let watch = watch(&broker);
-        Shared { broker, _watch: watch }
+        let (address, pid, watch) = (broker.addresses()[0], broker.pid(), watch(&broker));
+        Shared { address, pid, _broker: Mutex::new(broker), _watch: watch }
     })
 }
 
@@ -38,12 +41,12 @@ fn watch(broker: &Broker) -> Child {
 
 /// Where the file's broker listens; the first call starts it.
 pub(crate) fn address() -> SocketAddr {
-    shared().broker.addresses()[0]
+    shared().address
 }
 
 /// Its process.
 pub(crate) fn pid() -> u32 {
-    shared().broker.pid()
+    shared().pid
 }
 
 /// Memory of the broker's process that is resident.
@@ -57,6 +60,9 @@ fn resident_bytes() -> u64 {
 
 /// Runs a case, and requires that the broker gives back what it took for it.
 pub(crate) fn assert_memory_stays(case: impl FnOnce()) {
+    /// One such case at a time: another's memory would count as this one's.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     address();
     let before = resident_bytes();
     case();

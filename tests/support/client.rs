@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use haremq_protocol::client::{ClientConfig, ClientSession, Message, OwnedClientEvent};
 use haremq_protocol::method::{AMQPClass, basic, channel, confirm, connection, queue};
-use haremq_protocol::properties::{BasicProperties, encode_properties};
+use haremq_protocol::properties::{BasicProperties, Properties, encode_properties};
 
-use super::{AsMethod, DEADLINE, address, shown};
+use super::{DEADLINE, IntoMethod, address, shown};
 
 pub(crate) type Event = OwnedClientEvent;
 
@@ -105,6 +105,14 @@ impl Client {
         client
     }
 
+    /// At another broker than the file's, with channel 1 open.
+    pub(crate) fn connect_to(address: std::net::SocketAddr) -> Client {
+        let mut client = Client::begin_at(address, ClientConfig::default());
+        client.await_event(|event| matches!(event, Event::Opened { .. }));
+        client.open(1);
+        client
+    }
+
     /// No channel is open yet.
     pub(crate) fn with(config: ClientConfig) -> Client {
         let mut client = Client::begin(config);
@@ -135,14 +143,14 @@ impl Client {
     }
 
     /// Sends a method.
-    pub(crate) fn send(&mut self, channel: u16, method: impl AsMethod) {
-        self.session.send(channel, &method.as_method()).expect("the connection is open");
+    pub(crate) fn send(&mut self, channel: u16, method: impl IntoMethod) {
+        self.session.send(channel, &method.into_method()).expect("the connection is open");
         self.flush();
     }
 
     /// Sends a method and awaits the next method of its channel.
     #[track_caller]
-    pub(crate) fn call(&mut self, channel: u16, method: impl AsMethod) -> AMQPClass {
+    pub(crate) fn call(&mut self, channel: u16, method: impl IntoMethod) -> AMQPClass {
         self.send(channel, method);
         self.method(channel)
     }
@@ -174,6 +182,22 @@ impl Client {
     /// Publishes a text to a queue through the default exchange.
     pub(crate) fn post(&mut self, channel: u16, queue: &str, body: &str) {
         self.publish(channel, &Post { key: queue, body: body.as_bytes(), ..Post::default() });
+    }
+
+    /// As [`Client::post`]; returns whether the connection is still open.
+    pub(crate) fn try_post(&mut self, channel: u16, queue: &str, body: &str) -> bool {
+        let (key, body) = (queue.as_bytes(), body.as_bytes());
+        let properties = Properties::EMPTY.raw();
+        let result = self.session.publish(channel, b"", key, false, properties, body);
+        self.flush();
+        result.is_ok()
+    }
+
+    /// Takes in and forgets what has come; returns whether the connection is over.
+    pub(crate) fn has_been_refused(&mut self) -> bool {
+        self.find_event(|_| false, Duration::from_millis(1));
+        self.events.clear();
+        self.has_ended || self.session.is_closed()
     }
 
     /// Acks one delivery.
@@ -220,8 +244,7 @@ impl Client {
     /// Ready messages and consumers, by a passive declare.
     #[track_caller]
     pub(crate) fn count(&mut self, channel: u16, queue: &str) -> (u32, u32) {
-        let passive =
-            queue::Declare { queue: queue.into(), passive: true, ..Default::default() };
+        let passive = queue::Declare { queue: queue.into(), passive: true, ..Default::default() };
         match self.call(channel, passive) {
             AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => {
                 (ok.message_count, ok.consumer_count)
@@ -237,11 +260,18 @@ impl Client {
         self.consume_as(channel, basic::Consume { queue, consumer_tag, ..Default::default() })
     }
 
+    /// Deliveries to earlier consumers may come before the answer.
     #[track_caller]
     pub(crate) fn consume_as(&mut self, channel: u16, consume: basic::Consume) -> String {
-        match self.call(channel, consume) {
-            AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)) => ok.consumer_tag.to_string(),
-            other => panic!("{}", shown(&other)),
+        self.send(channel, consume);
+        let event = self.await_event(|event| {
+            channel_of(event) == Some(channel) && !matches!(event, Event::Deliver { .. })
+        });
+        match event {
+            Event::Method {
+                method: AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)), ..
+            } => ok.consumer_tag.to_string(),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -267,9 +297,9 @@ impl Client {
     pub(crate) fn get_as(&mut self, channel: u16, get: basic::Get) -> Option<Got> {
         self.send(channel, get);
         match self.event(channel) {
-            Event::GetOk { delivery_tag: tag, redelivered, message_count: left, message, .. } => {
-                Some(Got { tag, redelivered, left, message })
-            }
+            Event::GetOk {
+                delivery_tag: tag, redelivered, message_count: left, message, ..
+            } => Some(Got { tag, redelivered, left, message }),
             Event::Method { method: AMQPClass::Basic(basic::AMQPMethod::GetEmpty(_)), .. } => None,
             other => panic!("{other:?}"),
         }

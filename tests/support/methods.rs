@@ -6,28 +6,28 @@ use haremq_protocol::method::{
 use haremq_protocol::types::{AMQPValue, FieldTable};
 
 /// A method of any class, so that a test can write it as a literal.
-pub(crate) trait AsMethod {
+pub(crate) trait IntoMethod {
     /// The method with its class around it.
-    fn as_method(self) -> AMQPClass;
+    fn into_method(self) -> AMQPClass;
 }
 
-impl AsMethod for AMQPClass {
-    fn as_method(self) -> AMQPClass {
+impl IntoMethod for AMQPClass {
+    fn into_method(self) -> AMQPClass {
         self
     }
 }
 
-macro_rules! as_method {
+macro_rules! into_method {
     ($($class:ident $module:ident: $($method:ident)+;)+) => {
-        $($(impl AsMethod for $module::$method {
-            fn as_method(self) -> AMQPClass {
+        $($(impl IntoMethod for $module::$method {
+            fn into_method(self) -> AMQPClass {
                 AMQPClass::$class($module::AMQPMethod::$method(self))
             }
         })+)+
     };
 }
 
-as_method! {
+into_method! {
     Access access: Request;
     Basic basic: Cancel CancelOk Consume Get Publish Qos Recover RecoverAsync;
     Channel channel: Close CloseOk Flow FlowOk Open;

@@ -14,7 +14,7 @@ mod raw;
 
 pub(crate) use broker::{address, assert_memory_stays, pid};
 pub(crate) use client::{Client, Delivery, Event, Got, Post, Refusal};
-pub(crate) use methods::{AsMethod, arguments, long, shown, text};
+pub(crate) use methods::{IntoMethod, arguments, long, shown, text};
 pub(crate) use process::Broker;
 pub(crate) use raw::{
     Raw, RawFrame, bytes_of, content_header, frame, method_payload, modest_start_ok, start_ok,
@@ -30,4 +30,14 @@ pub(crate) fn on_each_core(name: &str, scenario: impl Fn(&mut Client, &str)) {
     for round in 0..6 {
         scenario(&mut Client::connect(), &format!("{name}-{round}"));
     }
+}
+
+/// The same for scenarios that wait for time to pass: all rounds at once.
+pub(crate) fn at_once_on_each_core(name: &str, scenario: impl Fn(&mut Client, &str) + Sync) {
+    std::thread::scope(|scope| {
+        for round in 0..6 {
+            let scenario = &scenario;
+            scope.spawn(move || scenario(&mut Client::connect(), &format!("{name}-{round}")));
+        }
+    });
 }

@@ -10,7 +10,7 @@ use haremq_protocol::method::{
 };
 use haremq_protocol::types::{AMQPValue, FieldTable};
 
-use super::{AsMethod, DEADLINE, Refusal, address, arguments};
+use super::{DEADLINE, IntoMethod, Refusal, address, arguments};
 
 /// Limit of received frames: what the broker proposes.
 const FRAME_MAX: u32 = 131_072;
@@ -33,7 +33,12 @@ pub(crate) struct Raw {
 impl Raw {
     /// Nothing is sent yet.
     pub(crate) fn connect() -> Raw {
-        let socket = TcpStream::connect(address()).expect("the broker listens");
+        Raw::connect_to(address())
+    }
+
+    /// At another broker than the file's.
+    pub(crate) fn connect_to(address: std::net::SocketAddr) -> Raw {
+        let socket = TcpStream::connect(address).expect("the broker listens");
         socket.set_nodelay(true).expect("it is a socket");
         Raw { socket, received: Vec::new(), has_ended: false }
     }
@@ -96,7 +101,7 @@ impl Raw {
         let _ = self.socket.write_all(bytes);
     }
 
-    pub(crate) fn send_method(&mut self, channel: u16, method: impl AsMethod) {
+    pub(crate) fn send_method(&mut self, channel: u16, method: impl IntoMethod) {
         self.send(&bytes_of(channel, method));
     }
 
@@ -144,9 +149,9 @@ impl Raw {
                 continue;
             }
             match decode_server_method(&frame.payload) {
-                Ok(ServerMethod::Cold(AMQPClass::Connection(
-                    connection::AMQPMethod::Close(close),
-                ))) => return Some(Refusal::of_connection(&close)),
+                Ok(ServerMethod::Cold(AMQPClass::Connection(connection::AMQPMethod::Close(
+                    close,
+                )))) => return Some(Refusal::of_connection(&close)),
                 Ok(ServerMethod::Cold(AMQPClass::Channel(channel::AMQPMethod::Close(close)))) => {
                     return Some(Refusal::of_channel(&close));
                 }
@@ -164,6 +169,14 @@ impl Raw {
             assert!(self.receive(until), "the socket stays open");
         }
         std::mem::take(&mut self.received)
+    }
+
+    /// Forgets whole heartbeats at the head of what was received.
+    pub(crate) fn skip_heartbeats(&mut self) {
+        let heartbeat = frame(8, 0, b"");
+        while self.received.starts_with(&heartbeat) {
+            self.received.drain(..heartbeat.len());
+        }
     }
 
     /// Waits so long; returns whether anything came, the end included.
@@ -198,8 +211,7 @@ impl Raw {
 /// `start-ok` of a client that wants to be told why it is refused.
 pub(crate) fn start_ok(mechanism: &str, response: &[u8]) -> connection::StartOk {
     let capabilities = arguments([("authentication_failure_close", AMQPValue::Boolean(true))]);
-    let client_properties =
-        arguments([("capabilities", AMQPValue::FieldTable(capabilities))]);
+    let client_properties = arguments([("capabilities", AMQPValue::FieldTable(capabilities))]);
     connection::StartOk {
         client_properties,
         mechanism: mechanism.into(),
@@ -226,14 +238,14 @@ pub(crate) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A method as a frame.
-pub(crate) fn bytes_of(channel: u16, method: impl AsMethod) -> Vec<u8> {
+pub(crate) fn bytes_of(channel: u16, method: impl IntoMethod) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write_method(&mut bytes, channel, &method.as_method());
+    write_method(&mut bytes, channel, &method.into_method());
     bytes
 }
 
 /// The payload of a method's frame.
-pub(crate) fn method_payload(method: impl AsMethod) -> Vec<u8> {
+pub(crate) fn method_payload(method: impl IntoMethod) -> Vec<u8> {
     let bytes = bytes_of(1, method);
     bytes[7..bytes.len() - 1].to_vec()
 }
