@@ -115,6 +115,8 @@ pub(crate) struct Connection {
     pub(crate) is_resumable: bool,
     /// Whether the runtime was told to stop reading.
     pub(crate) is_reading_stopped: bool,
+    /// Whether its stream has made no sense: what still comes is not looked at.
+    pub(crate) is_deaf: bool,
     /// Whether the socket exists no more.
     pub(crate) is_socket_gone: bool,
 
@@ -168,6 +170,7 @@ impl Connection {
             pause: None,
             is_resumable: false,
             is_reading_stopped: false,
+            is_deaf: false,
             is_socket_gone: false,
             frame_max: HANDSHAKE_FRAME_BYTES_MAX,
             channel_max: CHANNELS_PER_CONNECTION_MAX,

@@ -75,6 +75,7 @@ impl Shard {
                     continue;
                 }
                 State::Flushing | State::Refused => return bytes.len(),
+                _ if connection.is_deaf => return bytes.len(),
                 _ => {}
             }
             let is_draining = connection.state == State::Draining;
@@ -192,14 +193,16 @@ impl Shard {
     pub(crate) fn fail_connection(&mut self, slot: ConnectionSlot, error: ProtocolError) {
         match self.connection_mut(slot).state {
             State::StartOk | State::TuneOk | State::Open => self.refuse_silently(slot),
-            State::Draining | State::CloseOk => self.drop_connection(slot),
+            State::Draining | State::CloseOk => {}
             _ => self.close_connection(slot, Farewell::Close(error)),
         }
     }
 
     /// ERR-20 to ERR-22: the stream makes no sense any more, so close-ok is not waited for long.
     fn fail_framing(&mut self, slot: ConnectionSlot, error: ProtocolError) {
-        let generation = self.connection_mut(slot).generation;
+        let connection = self.connection_mut(slot);
+        connection.is_deaf = true;
+        let generation = connection.generation;
         self.fail_connection(slot, error);
         let deadline = self.now.after_ms(REFUSAL_DELAY_MS);
         self.wheel.arm(deadline, Timer::Drop(slot, generation));
