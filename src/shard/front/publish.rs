@@ -63,7 +63,7 @@ impl Shard {
         let last = &self.front.channels[channel as usize].last_exchange;
         if let Some(id) = last.id
             && last.epoch == epoch
-            && last.name == name
+            && is_same(&last.name, name)
         {
             return Ok(id);
         }
@@ -221,6 +221,13 @@ impl Shard {
         write_return(output, number, frame_max, &returned, properties, message.body);
         self.front.mark_dirty(slot);
     }
+}
+
+/// Whether two names are the same. Two empty ones are not handed to the C library: on processors
+/// with AVX-512 it loads under an empty mask from where an empty buffer dangles, which takes the
+/// processor as long as a third of all that a publish takes.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    (a.is_empty() && b.is_empty()) || a == b
 }
 
 /// How many homes a message goes to.
