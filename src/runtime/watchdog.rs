@@ -27,7 +27,9 @@ pub(crate) fn watch(shared: &Arc<Shared>, is_over: impl Fn(Duration) -> bool) {
     let mut last = start;
     let mut heap = Heap::default();
     while !is_over(PERIOD) {
-        heap.look(shared.memory_bytes());
+        if heap.is_to_shrink(shared.memory_bytes()) {
+            haremq_reactor::return_free_pages();
+        }
         let now = Instant::now();
         let has_overslept = now.duration_since(last) > 2 * PERIOD;
         last = now;
@@ -56,15 +58,17 @@ const REST_BYTES_MAX: u64 = 1 << 20;
 const RESTS: u32 = 10;
 
 impl Heap {
-    fn look(&mut self, used: u64) {
+    /// To be asked once in a period, with the memory in use.
+    fn is_to_shrink(&mut self, used: u64) -> bool {
         let is_resting = used.abs_diff(self.last) <= REST_BYTES_MAX;
         self.rests = if is_resting { self.rests + 1 } else { 0 };
         self.last = used;
         self.peak = self.peak.max(used);
-        if self.rests >= RESTS && self.peak - used >= FALL_BYTES_MIN {
-            haremq_reactor::return_free_pages();
-            self.peak = used;
+        if self.rests < RESTS || self.peak - used < FALL_BYTES_MIN {
+            return false;
         }
+        self.peak = used;
+        true
     }
 }
 
@@ -82,5 +86,34 @@ fn look(shared: &Shared, core: usize, seen: &mut Seen, now: Instant, has_oversle
         let stalls = shared.stalls.fetch_add(1, Ordering::Relaxed) + 1;
         let stalled_ms = stalled.as_millis();
         tracing::error!(core, stalled_ms, stalls, "a core has work and makes no progress");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FALL_BYTES_MIN, Heap, RESTS};
+
+    /// How often the heap shrinks while so much is in use at each look.
+    fn shrinks(heap: &mut Heap, used: u64, looks: u32) -> u32 {
+        (0..looks).map(|_| u32::from(heap.is_to_shrink(used))).sum()
+    }
+
+    #[test]
+    fn memory_goes_back_once_after_it_has_fallen_and_rests() {
+        let mut heap = Heap::default();
+        assert_eq!(shrinks(&mut heap, 100 << 20, 3 * RESTS), 0);
+        assert_eq!(shrinks(&mut heap, 10 << 20, RESTS), 0);
+        assert_eq!(shrinks(&mut heap, 10 << 20, 3 * RESTS), 1);
+    }
+
+    #[test]
+    fn memory_that_falls_little_or_never_rests_stays() {
+        let mut heap = Heap::default();
+        assert_eq!(shrinks(&mut heap, FALL_BYTES_MIN, 3 * RESTS), 0);
+        assert_eq!(shrinks(&mut heap, 1, 3 * RESTS), 0);
+        let mut heap = Heap::default();
+        for round in 0..10 * u64::from(RESTS) {
+            assert_eq!(shrinks(&mut heap, (round % 2) << 30, 1), 0);
+        }
     }
 }
