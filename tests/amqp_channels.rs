@@ -93,6 +93,7 @@ fn frames_of_a_failed_channel_are_ignored_until_close_ok() {
         raw.send_method(1, channel::CloseOk {});
         // The number is new, and nothing was left of what came before.
         raw.open(1);
+        raw.arrive(1, name);
         raw.send_method(1, passive("channels-late"));
         assert_eq!(raw.refusal().expect("it is told").code, 404);
         assert_eq!(client.count(1, name), (0, 0));

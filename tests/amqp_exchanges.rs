@@ -84,13 +84,13 @@ fn the_predeclared_exchanges_are_there() {
 #[test]
 fn a_publish_to_an_internal_or_missing_exchange_closes_the_channel() {
     let mut client = Client::connect();
-    client.call(1, exchange::Declare { internal: true, ..declare("exchanges-internal", "fanout") });
+    client.call(1, exchange::Declare { internal: true, ..declare("exchanges-inside", "fanout") });
     for (number, exchange, code, text) in [
         (
             2,
-            "exchanges-internal",
+            "exchanges-inside",
             403,
-            "ACCESS_REFUSED - cannot publish to internal exchange 'exchanges-internal' in vhost '/'",
+            "ACCESS_REFUSED - cannot publish to internal exchange 'exchanges-inside' in vhost '/'",
         ),
         (3, "exchanges-none", 404, "NOT_FOUND - no exchange 'exchanges-none' in vhost '/'"),
     ] {

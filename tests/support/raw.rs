@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use haremq_protocol::frame::{FRAME_END, PROTOCOL_HEADER, Split, split_frame};
 use haremq_protocol::method::{
-    AMQPClass, ServerMethod, channel, connection, decode_server_method, write_method,
+    AMQPClass, ServerMethod, channel, connection, decode_server_method, queue, write_method,
 };
 use haremq_protocol::types::{AMQPValue, FieldTable};
 
@@ -92,6 +92,18 @@ impl Raw {
         self.send_method(number, channel::Open {});
         match self.method() {
             (at, AMQPClass::Channel(channel::AMQPMethod::OpenOk(_))) if at == number => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What this connection has published to the queue is there: only its own requests are sure to
+    /// come after that (PUB-41, PUB-42).
+    #[track_caller]
+    pub(crate) fn arrive(&mut self, channel: u16, queue: &str) {
+        let passive = queue::Declare { queue: queue.into(), passive: true, ..Default::default() };
+        self.send_method(channel, passive);
+        match self.method() {
+            (at, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))) if at == channel => {}
             other => panic!("{other:?}"),
         }
     }
