@@ -1,0 +1,201 @@
+//! One consumer: how it settles what it gets, and how fast.
+
+use std::collections::VecDeque;
+
+use haremq_protocol::ack::{write_ack, write_nack};
+
+use crate::verify::OrderCheck;
+
+/// How all consumers of a run behave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConsumerRules {
+    pub(crate) no_ack: bool,
+    /// One settlement for so many messages.
+    pub(crate) settle_every: u32,
+    pub(crate) nack: bool,
+    pub(crate) requeue: bool,
+    /// Put back what comes for the first time.
+    pub(crate) requeue_once: bool,
+    /// Messages in all; `u64::MAX` is unlimited.
+    pub(crate) limit: u64,
+    /// Time that a message takes, in ns.
+    pub(crate) service_ns: u64,
+}
+
+/// A delivery that is not settled yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) tag: u64,
+    pub(crate) redelivered: bool,
+}
+
+/// One consumer on its channel.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) channel: u16,
+    /// Index of its queue in the plan.
+    pub(crate) queue: usize,
+    pub(crate) order: OrderCheck,
+    pub(crate) received: u64,
+    /// An encoded `basic.get`; empty if it does not poll.
+    pub(crate) get_frame: Vec<u8>,
+    rules: ConsumerRules,
+    unsettled: u32,
+    last_tag: u64,
+    /// Being worked on, in order, and when each is done.
+    working: VecDeque<(Delivery, u64)>,
+    free_at_ns: u64,
+}
+
+impl Consumer {
+    pub(crate) fn new(channel: u16, queue: usize, rules: ConsumerRules) -> Consumer {
+        Consumer {
+            channel,
+            queue,
+            order: OrderCheck::default(),
+            received: 0,
+            get_frame: Vec::new(),
+            rules,
+            unsettled: 0,
+            last_tag: 0,
+            working: VecDeque::new(),
+            free_at_ns: 0,
+        }
+    }
+
+    /// It has had all that it was to get.
+    pub(crate) fn is_done(&self) -> bool {
+        self.received >= self.rules.limit
+    }
+
+    /// It takes its time with each message.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.rules.service_ns > 0
+    }
+
+    /// Takes a delivery; appends to `out` what settles it, if that is now.
+    #[inline]
+    pub(crate) fn handle_delivery(&mut self, delivery: Delivery, now_ns: u64, out: &mut Vec<u8>) {
+        self.received += 1;
+        if self.rules.service_ns > 0 {
+            self.free_at_ns = self.free_at_ns.max(now_ns) + self.rules.service_ns;
+            if !self.rules.no_ack {
+                self.working.push_back((delivery, self.free_at_ns));
+            }
+        } else if !self.rules.no_ack {
+            self.settle(delivery, out);
+        }
+        if self.is_done() {
+            self.settle_rest(out);
+        }
+    }
+
+    /// Settles what is done by now; tells when the next one is.
+    pub(crate) fn poll_due(&mut self, now_ns: u64, out: &mut Vec<u8>) -> Option<u64> {
+        while let Some((delivery, done_ns)) = self.working.front().copied() {
+            if done_ns > now_ns {
+                return Some(done_ns);
+            }
+            self.working.pop_front();
+            self.settle(delivery, out);
+        }
+        None
+    }
+
+    /// Until when it takes nothing more off its connection: only without acknowledgements, else
+    /// the prefetch count holds the broker back.
+    pub(crate) fn paused_until_ns(&self) -> u64 {
+        if self.rules.no_ack { self.free_at_ns } else { 0 }
+    }
+
+    fn settle(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
+        let Delivery { tag, redelivered } = delivery;
+        if self.rules.requeue_once && !redelivered {
+            return write_nack(out, self.channel, tag, false, true);
+        }
+        if self.rules.requeue_once || self.rules.settle_every == 1 {
+            return self.write_settlement(tag, false, out);
+        }
+        self.unsettled += 1;
+        self.last_tag = tag;
+        if self.unsettled >= self.rules.settle_every {
+            self.settle_rest(out);
+        }
+    }
+
+    /// Settles what waits for its group to be full.
+    pub(crate) fn settle_rest(&mut self, out: &mut Vec<u8>) {
+        if self.unsettled > 0 {
+            self.unsettled = 0;
+            self.write_settlement(self.last_tag, true, out);
+        }
+    }
+
+    fn write_settlement(&self, tag: u64, multiple: bool, out: &mut Vec<u8>) {
+        if self.rules.nack {
+            write_nack(out, self.channel, tag, multiple, self.rules.requeue);
+        } else {
+            write_ack(out, self.channel, tag, multiple);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: ConsumerRules = ConsumerRules {
+        no_ack: false,
+        settle_every: 1,
+        nack: false,
+        requeue: true,
+        requeue_once: false,
+        limit: u64::MAX,
+        service_ns: 0,
+    };
+
+    const FRAME_BYTES: usize = 21;
+
+    fn settlements(rules: ConsumerRules, count: u64, redelivered: bool) -> Vec<(u8, u64, u8)> {
+        let mut consumer = Consumer::new(1, 0, rules);
+        let mut out = Vec::new();
+        for tag in 1..=count {
+            consumer.handle_delivery(Delivery { tag, redelivered }, 0, &mut out);
+        }
+        let frames = out.chunks(FRAME_BYTES);
+        frames.map(|frame| (frame[10], u64::from(frame[18]), frame[19])).collect()
+    }
+
+    #[test]
+    fn acks_come_one_by_one_or_in_groups() {
+        assert_eq!(settlements(RULES, 2, false), [(80, 1, 0), (80, 2, 0)]);
+        let groups = ConsumerRules { settle_every: 3, ..RULES };
+        assert_eq!(settlements(groups, 7, false), [(80, 3, 1), (80, 6, 1)]);
+    }
+
+    #[test]
+    fn the_last_message_settles_an_unfinished_group() {
+        let rules = ConsumerRules { settle_every: 3, limit: 4, ..RULES };
+        assert_eq!(settlements(rules, 4, false), [(80, 3, 1), (80, 4, 1)]);
+    }
+
+    #[test]
+    fn a_message_is_put_back_only_once() {
+        let rules = ConsumerRules { requeue_once: true, ..RULES };
+        assert_eq!(settlements(rules, 1, false), [(120, 1, 2)]);
+        assert_eq!(settlements(rules, 1, true), [(80, 1, 0)]);
+    }
+
+    #[test]
+    fn a_slow_consumer_settles_when_it_is_done() {
+        let mut consumer = Consumer::new(1, 0, ConsumerRules { service_ns: 100, ..RULES });
+        let mut out = Vec::new();
+        for tag in 1..=2 {
+            consumer.handle_delivery(Delivery { tag, redelivered: false }, 50, &mut out);
+        }
+        assert_eq!(consumer.poll_due(149, &mut out), Some(150));
+        assert!(out.is_empty());
+        assert_eq!(consumer.poll_due(150, &mut out), Some(250));
+        assert_eq!(out.len(), FRAME_BYTES);
+    }
+}

@@ -1,0 +1,274 @@
+//! What a run consists of: connections, channels, queues and who reaches whom. Made from the
+//! options without a broker, so that wrong options are refused before anything is touched.
+
+use haremq_protocol::properties::{BasicProperties, encode_properties};
+use haremq_protocol::types::FieldTable;
+
+use crate::arguments::{parse_properties, parse_table};
+use crate::body::BODY_BYTES_MIN;
+use crate::options::{MessageFlag, RunOptions};
+use crate::routing::Matching;
+use crate::schedule::Random;
+
+/// More publishers cannot be told apart by two octets of a body.
+const PUBLISHERS_MAX: u64 = 65_536;
+
+/// A run that can be set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The exchange to publish to; empty is the default one.
+    pub(crate) exchange: String,
+    /// Declare it, as this type.
+    pub(crate) declares_exchange: bool,
+    pub(crate) exchange_type: String,
+    /// Queues and exchange are durable.
+    pub(crate) durable: bool,
+    pub(crate) queues: Vec<QueuePlan>,
+    /// Declare and bind the queues.
+    pub(crate) declares_queues: bool,
+    pub(crate) queue_arguments: FieldTable,
+    pub(crate) bind_arguments: FieldTable,
+    pub(crate) consumer_arguments: FieldTable,
+    /// One per producer channel.
+    pub(crate) publishers: Vec<PublisherPlan>,
+    /// Index into `queues`, one per consumer channel.
+    pub(crate) consumers: Vec<usize>,
+    /// Encoded property list of the messages.
+    pub(crate) properties: Vec<u8>,
+    pub(crate) mandatory: bool,
+    /// What queues a message reaches is known, so that losses can be told.
+    pub(crate) is_reach_known: bool,
+}
+
+/// One queue of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueuePlan {
+    /// `None`: exclusive and named by the broker, on the connection of its consumer.
+    pub(crate) name: Option<String>,
+    /// Binding keys; none for the default exchange.
+    pub(crate) bindings: Vec<String>,
+    /// Some consumer of this run consumes it.
+    pub(crate) is_consumed: bool,
+}
+
+/// One producer of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublisherPlan {
+    /// Used in turns.
+    pub(crate) keys: Vec<String>,
+    /// Per key, the queues that a message reaches.
+    pub(crate) reach: Vec<Vec<usize>>,
+}
+
+impl Plan {
+    /// Plans the run that `options` ask for.
+    ///
+    /// # Errors
+    /// What cannot be done, for the user.
+    pub(crate) fn new(options: &RunOptions) -> Result<Plan, String> {
+        check(options)?;
+        let names = queue_names(options)?;
+        let is_default = options.exchange.as_deref() == Some("");
+        let matching = match is_default {
+            true => Matching::Direct,
+            false => Matching::of_type(
+                &options.exchange_type,
+                options.headers.as_deref().unwrap_or_default(),
+                options.bind_headers.as_deref().unwrap_or_default(),
+            ),
+        };
+        let exchange = options.exchange.clone().unwrap_or_else(|| match options.predeclared {
+            true => String::new(),
+            false => options.exchange_type.clone(),
+        });
+        let keys = routing_keys(options);
+        let consumer_count =
+            options.consumers as usize * usize::from(options.consumer_channel_count);
+        let queues = plan_queues(options, &names, consumer_count, &keys);
+        let publisher_count =
+            options.producers as usize * usize::from(options.producer_channel_count);
+        let mut publishers = Vec::with_capacity(publisher_count);
+        for number in 0..publisher_count {
+            let keys = publisher_keys(options, &names, &keys, number, exchange.is_empty());
+            let reach =
+                keys.iter().map(|key| reached(&matching, key, &queues, &exchange)).collect();
+            publishers.push(PublisherPlan { keys, reach });
+        }
+        let consumers = (0..consumer_count).map(|number| number % queues.len().max(1)).collect();
+        let durable = options.flag.contains(&MessageFlag::Persistent) || options.quorum_queue;
+        Ok(Plan {
+            declares_exchange: !options.predeclared
+                && !exchange.is_empty()
+                && !exchange.starts_with("amq."),
+            exchange,
+            exchange_type: options.exchange_type.clone(),
+            durable,
+            queues,
+            declares_queues: !options.predeclared,
+            queue_arguments: queue_arguments(options)?,
+            bind_arguments: table(options.bind_headers.as_deref())?,
+            consumer_arguments: table(options.consumer_args.as_deref())?,
+            publishers,
+            consumers,
+            properties: properties(options)?,
+            mandatory: options.flag.contains(&MessageFlag::Mandatory),
+            is_reach_known: matching != Matching::Unknown
+                && !(options.predeclared && !is_default && options.exchange.is_some()),
+        })
+    }
+}
+
+/// Everything about the options that must hold for any plan.
+fn check(options: &RunOptions) -> Result<(), String> {
+    let publishers = u64::from(options.producers) * u64::from(options.producer_channel_count);
+    let refusals = [
+        (options.size < BODY_BYTES_MIN, "--size is at least 12: sequence number and time"),
+        (publishers > PUBLISHERS_MAX, "at most 65,536 producers fit into one run"),
+        (options.producer_channel_count == 0, "--producer-channel-count is at least 1"),
+        (options.consumer_channel_count == 0, "--consumer-channel-count is at least 1"),
+        (options.producers == 0 && options.consumers == 0, "neither producers nor consumers"),
+        (options.confirm == 0, "--confirm 0 could never send; -1 is without confirms"),
+        (options.confirm > 1 << 24, "--confirm is at most 16,777,216"),
+        (options.multi_ack_every == 0, "--multi-ack-every is at least 1"),
+        (options.interval < 0.01, "--interval is at least 0.01 seconds"),
+        (options.key_count == 0, "--key-count is at least 1"),
+        (options.polling && options.raw, "--polling and --raw exclude each other"),
+        (
+            options.qos != 0
+                && u32::from(options.qos) < options.multi_ack_every
+                && !options.autoack,
+            "--multi-ack-every above --qos would stop every consumer",
+        ),
+        (
+            options.predeclared
+                && options.queue.is_empty()
+                && options.queue_pattern.is_none()
+                && options.consumers > 0,
+            "--predeclared needs the queues' names (--queue or --queue-pattern)",
+        ),
+    ];
+    match refusals.iter().find(|(holds, _)| *holds) {
+        Some((_, text)) => Err((*text).to_owned()),
+        None => Ok(()),
+    }
+}
+
+fn queue_names(options: &RunOptions) -> Result<Vec<String>, String> {
+    let Some(pattern) = &options.queue_pattern else { return Ok(options.queue.clone()) };
+    if !pattern.contains("%d") {
+        return Err("--queue-pattern has no %d for the number".to_owned());
+    }
+    let (from, to) = (options.queue_pattern_from, options.queue_pattern_to);
+    let (Some(from), Some(to)) = (from, to) else {
+        return Err("--queue-pattern needs --queue-pattern-from and --queue-pattern-to".to_owned());
+    };
+    if from > to {
+        return Err(format!("--queue-pattern-from {from} is above --queue-pattern-to {to}"));
+    }
+    Ok((from..=to).map(|number| pattern.replace("%d", &number.to_string())).collect())
+}
+
+/// The keys of all producers, unless each has the name of its queue.
+fn routing_keys(options: &RunOptions) -> Vec<String> {
+    if options.random_routing_key {
+        let mut random = Random::new(0x5EED);
+        let key = |_| format!("{:016x}", random.bits());
+        return (0..options.routing_key_cache_size.max(1)).map(key).collect();
+    }
+    let key = options.routing_key.clone().unwrap_or_else(|| options.id.clone());
+    match key.contains("%d") {
+        true => (0..options.key_count).map(|n| key.replace("%d", &n.to_string())).collect(),
+        false => vec![key],
+    }
+}
+
+fn plan_queues(
+    options: &RunOptions,
+    names: &[String],
+    consumers: usize,
+    keys: &[String],
+) -> Vec<QueuePlan> {
+    let count = if names.is_empty() { consumers } else { names.len() };
+    (0..count)
+        .map(|number| {
+            let name = names.get(number).cloned();
+            let bindings = bindings(options, name.as_deref(), number, keys);
+            QueuePlan { bindings, is_consumed: number < consumers, name }
+        })
+        .collect()
+}
+
+fn bindings(
+    options: &RunOptions,
+    name: Option<&str>,
+    number: usize,
+    keys: &[String],
+) -> Vec<String> {
+    let numbered = |key: &String| key.replace("%q", &number.to_string());
+    let mut bindings: Vec<String> = if !options.bind.is_empty() {
+        options.bind.iter().map(numbered).collect()
+    } else if options.queue_pattern.is_some() && options.routing_key.is_none() {
+        name.map(str::to_owned).into_iter().collect()
+    } else if options.random_routing_key && options.exchange_type == "topic" {
+        vec!["#".to_owned()]
+    } else if matches!(options.exchange_type.as_str(), "fanout" | "headers") {
+        vec![keys[0].clone()]
+    } else {
+        keys.to_vec()
+    };
+    bindings.extend((0..options.cold_bindings).map(|cold| format!("cold.{number}.{cold}.*.x")));
+    bindings
+}
+
+fn publisher_keys(
+    options: &RunOptions,
+    names: &[String],
+    keys: &[String],
+    number: usize,
+    is_default: bool,
+) -> Vec<String> {
+    let by_name = is_default || (options.queue_pattern.is_some() && options.bind.is_empty());
+    match names.get(number % names.len().max(1)) {
+        Some(name) if by_name && options.routing_key.is_none() => vec![name.clone()],
+        _ => keys.to_vec(),
+    }
+}
+
+fn reached(matching: &Matching, key: &str, queues: &[QueuePlan], exchange: &str) -> Vec<usize> {
+    let passes = |queue: &QueuePlan| match exchange.is_empty() {
+        true => queue.name.as_deref() == Some(key),
+        false => queue.bindings.iter().any(|bound| matching.passes(key, bound) == Some(true)),
+    };
+    (0..queues.len()).filter(|index| passes(&queues[*index])).collect()
+}
+
+fn queue_arguments(options: &RunOptions) -> Result<FieldTable, String> {
+    let mut text = options.queue_args.clone().unwrap_or_default();
+    if options.quorum_queue {
+        text.push_str(",x-queue-type=quorum");
+    }
+    parse_table(&text)
+}
+
+fn table(text: Option<&str>) -> Result<FieldTable, String> {
+    text.map_or(Ok(FieldTable::default()), parse_table)
+}
+
+fn properties(options: &RunOptions) -> Result<Vec<u8>, String> {
+    let text = options.message_properties.as_deref().unwrap_or_default();
+    let mut properties: BasicProperties = parse_properties(text)?;
+    if options.flag.contains(&MessageFlag::Persistent) {
+        properties = properties.with_delivery_mode(2);
+    }
+    if let Some(content_type) = &options.body_content_type {
+        properties = properties.with_content_type(content_type.as_str().into());
+    }
+    if let Some(headers) = &options.headers {
+        properties = properties.with_headers(parse_table(headers)?);
+    }
+    Ok(encode_properties(&properties))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,66 @@
+//! What options plan, and what is refused.
+
+use clap::Parser;
+
+use super::*;
+use crate::flag_names::rewrite;
+use crate::options::RunCommand;
+use clap::CommandFactory;
+
+fn plan(flags: &str) -> Result<Plan, String> {
+    let flags = flags.split_whitespace().map(str::to_owned);
+    let flags = rewrite(&RunCommand::command(), flags).map_err(|error| error.to_string())?;
+    let arguments = std::iter::once("run".to_owned()).chain(flags);
+    let parsed = RunCommand::try_parse_from(arguments).map_err(|error| error.to_string())?;
+    Plan::new(&parsed.options)
+}
+
+fn reach(flags: &str) -> Vec<Vec<Vec<usize>>> {
+    let plan = plan(flags).expect("the flags are sound");
+    plan.publishers.into_iter().map(|publisher| publisher.reach).collect()
+}
+
+#[test]
+fn without_a_queue_each_consumer_gets_every_message() {
+    assert_eq!(reach("-x 2 -y 3"), [[vec![0, 1, 2]], [vec![0, 1, 2]]]);
+}
+
+#[test]
+fn a_named_queue_is_shared() {
+    let plan = plan("-x 2 -y 3 -u q").expect("sound");
+    assert_eq!((plan.queues.len(), plan.consumers), (1, vec![0, 0, 0]));
+    assert_eq!(plan.publishers[1].reach, [[0]]);
+}
+
+#[test]
+fn a_pattern_deals_the_queues() {
+    let plan = plan("-x 4 -y 2 -qp q-%d -qpf 1 -qpt 2").expect("sound");
+    assert_eq!(plan.queues[1].name.as_deref(), Some("q-2"));
+    assert_eq!(plan.publishers[1].keys, ["q-2"]);
+    assert_eq!(plan.publishers[2].reach, [[0]]);
+    assert_eq!(plan.consumers, [0, 1]);
+}
+
+#[test]
+fn topics_reach_what_they_match() {
+    let reach = reach("-y 2 -t topic -k a.%d --key-count 2 --bind a.%q");
+    assert_eq!(reach, [[vec![0], vec![1]]]);
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    for flags in [
+        "-s 11",
+        "-x 0 -y 0",
+        "-c 0",
+        "-qp q",
+        "-qp q-%d -qpf 3 -qpt 1",
+        "-p",
+        "-q 10 -A 20",
+        "-mp priority=high",
+        "-x 70000",
+        "-h amqps://x",
+    ] {
+        assert!(plan(flags).is_err(), "{flags}");
+    }
+}

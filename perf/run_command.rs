@@ -1,0 +1,97 @@
+//! `haremq-perf run`: a run, and everything that is written of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::lines::{LinePrinter, summary};
+use crate::options::RunOptions;
+use crate::outcome::Outcome;
+use crate::run::{Finished, run};
+use crate::{csv, hlog, html, ledger};
+
+/// Messages were lost, duplicated, reordered or corrupted.
+pub(crate) const BROKEN_PROMISE: u8 = 4;
+/// The run failed.
+pub(crate) const FAILURE: u8 = 1;
+
+/// Where and how an outcome is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Csv,
+}
+
+/// Runs, prints, writes the files that were asked for.
+///
+/// # Errors
+/// What went wrong, for the user.
+pub(crate) fn execute(
+    options: &RunOptions,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<ExitCode, String> {
+    let to_stdout = match options.output_file.as_deref() {
+        Some("json") => Some(Form::Json),
+        Some("csv") => Some(Form::Csv),
+        _ => None,
+    };
+    let mut printer = match to_stdout {
+        Some(_) => LinePrinter::quiet(),
+        None => LinePrinter::new(&options.id, options.format),
+    };
+    let command: Vec<String> = std::env::args().collect();
+    let finished = run(options, &command, &mut printer, interrupted)?;
+    match to_stdout {
+        Some(form) => print!("{}", formed(&finished.outcome, form)),
+        None => print!("{}", summary(&finished.outcome)),
+    }
+    write_files(options, &finished)?;
+    if let Some(failure) = &finished.failure {
+        eprintln!("haremq-perf: {failure}");
+    }
+    if !finished.outcome.judgement.is_clean() {
+        return Ok(ExitCode::from(BROKEN_PROMISE));
+    }
+    Ok(if finished.failure.is_some() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
+}
+
+fn formed(outcome: &Outcome, form: Form) -> String {
+    match form {
+        Form::Json => {
+            let text = serde_json::to_string_pretty(outcome);
+            text.expect("an outcome has only texts and numbers") + "\n"
+        }
+        Form::Csv => csv::intervals(outcome),
+    }
+}
+
+fn write_files(options: &RunOptions, finished: &Finished) -> Result<(), String> {
+    let outcome = &finished.outcome;
+    if let Some(name) = options.output_file.as_deref()
+        && name != "json"
+        && name != "csv"
+    {
+        // PerfTest writes CSV whatever the name is.
+        let form = if name.ends_with(".json") { Form::Json } else { Form::Csv };
+        write(Path::new(name), &formed(outcome, form))?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &html::report(outcome))?;
+    }
+    if let Some(path) = &options.hlog {
+        let seconds = outcome.intervals.first().map_or(options.interval, |first| first.seconds);
+        let interval = Duration::from_secs_f64(seconds);
+        hlog::write(path, &finished.meters, interval, outcome.started_unix_ms)?;
+    }
+    if let Some(path) = &options.ledger {
+        ledger::write(path, finished)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
