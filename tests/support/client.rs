@@ -386,9 +386,8 @@ impl Client {
     pub(crate) fn close_channel(&mut self, channel: u16) {
         self.session.close_channel(channel).expect("the connection is open");
         self.flush();
-        let is_closed = |event: &Event| matches!(event, Event::ChannelClosed { channel: number, .. } if *number == channel);
-        let event = self.await_event(is_closed);
-        assert_eq!(event, Event::ChannelClosed { channel, close: None });
+        let closed = Event::ChannelClosed { channel, close: None };
+        self.await_event(|event| *event == closed);
     }
 
     /// Closes the connection; returns when that is done.
