@@ -37,6 +37,7 @@ type HardRow<'a> = (Vec<u8>, u16, &'a str, (u16, u16));
 /// Sends each row's octets on a new connection with channel 1 open, and compares how it is closed.
 #[track_caller]
 fn check_hard(rows: Vec<HardRow<'_>>) {
+    let mut ending = Vec::new();
     for (bytes, code, text, ids) in rows {
         let mut raw = Raw::running();
         raw.send(&bytes);
@@ -45,6 +46,10 @@ fn check_hard(rows: Vec<HardRow<'_>>) {
         assert_eq!(refusal.class_and_method, ids, "{text}");
         assert!(refusal.is_hard, "{text}");
         raw.send_method(0, connection::CloseOk {});
+        ending.push((raw, text));
+    }
+    // After an error of framing nothing is read, so these end by time (ERR-21, ERR-22).
+    for (mut raw, text) in ending {
         assert_eq!(raw.rest(), b"", "{text}");
     }
 }
