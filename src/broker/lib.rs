@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod channel;
 pub mod exchange;
 pub mod ids;
+pub mod octets;
 pub mod queue;
 pub mod router;
 pub mod sparse_ring;

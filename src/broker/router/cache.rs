@@ -9,6 +9,7 @@ use ahash::RandomState;
 
 use super::Destination;
 use crate::ids::ExchangeId;
+use crate::octets::is_same;
 
 /// Number of keys that are remembered.
 const ENTRIES: usize = 4_096;
@@ -100,7 +101,7 @@ impl RouteCache {
         let mut stale = None;
         for index in set * WAYS..(set + 1) * WAYS {
             let entry = &self.entries[index];
-            if entry.tag == tag && entry.exchange == Some(exchange) && entry.key == key {
+            if entry.tag == tag && entry.exchange == Some(exchange) && is_same(&entry.key, key) {
                 if entry.epoch == epoch {
                     return Lookup::Hit(index);
                 }

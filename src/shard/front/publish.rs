@@ -2,6 +2,7 @@
 
 use haremq_broker::catalog::refusal::BASIC_PUBLISH;
 use haremq_broker::ids::{ExchangeId, QueueId, ShardId};
+use haremq_broker::octets::is_same;
 use haremq_broker::router::Destination;
 use haremq_broker::store::Content;
 use haremq_protocol::deliver::{Return, write_return};
@@ -221,13 +222,6 @@ impl Shard {
         write_return(output, number, frame_max, &returned, properties, message.body);
         self.front.mark_dirty(slot);
     }
-}
-
-/// Whether two names are the same. Two empty ones are not handed to the C library: on processors
-/// with AVX-512 it loads under an empty mask from where an empty buffer dangles, which takes the
-/// processor as long as a third of all that a publish takes.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    (a.is_empty() && b.is_empty()) || a == b
 }
 
 /// How many homes a message goes to.
