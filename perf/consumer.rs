@@ -22,6 +22,21 @@ pub(crate) struct ConsumerRules {
     pub(crate) service_ns: u64,
 }
 
+impl ConsumerRules {
+    /// Of a consumer of replies: it has nothing to lose.
+    pub(crate) fn of_replies() -> ConsumerRules {
+        ConsumerRules {
+            no_ack: true,
+            settle_every: 1,
+            nack: false,
+            requeue: false,
+            requeue_once: false,
+            limit: u64::MAX,
+            service_ns: 0,
+        }
+    }
+}
+
 /// A delivery that is not settled yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
@@ -39,6 +54,8 @@ pub(crate) struct Consumer {
     pub(crate) received: u64,
     /// An encoded `basic.get`; empty if it does not poll.
     pub(crate) get_frame: Vec<u8>,
+    /// It answers requests instead of timing messages.
+    pub(crate) is_server: bool,
     rules: ConsumerRules,
     unsettled: u32,
     last_tag: u64,
@@ -55,6 +72,7 @@ impl Consumer {
             order: OrderCheck::default(),
             received: 0,
             get_frame: Vec::new(),
+            is_server: false,
             rules,
             unsettled: 0,
             last_tag: 0,
@@ -66,6 +84,11 @@ impl Consumer {
     /// It has had all that it was to get.
     pub(crate) fn is_done(&self) -> bool {
         self.received >= self.rules.limit
+    }
+
+    /// It consumes without acknowledgements.
+    pub(crate) fn is_no_ack(&self) -> bool {
+        self.rules.no_ack
     }
 
     /// It takes its time with each message.

@@ -14,7 +14,7 @@ use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, Received, Sent, Socke
 
 use crate::meter::{Counts, Meter};
 use crate::publisher::{Pause, Round};
-use crate::roles::{Channel, Ends, Role, Roles, consumer_tag};
+use crate::roles::{Channel, Ends, Reply, Role, Roles, consumer_tag};
 use crate::setup::LinkSetup;
 use crate::shared::{Clock, Shared};
 use crate::verify::{Published, QueueCheck, Rules, Tally};
@@ -44,7 +44,6 @@ pub(crate) struct CoreSetup {
     pub(crate) interval_ns: u64,
     pub(crate) rules: Rules,
     pub(crate) consumer_arguments: FieldTable,
-    pub(crate) no_ack: bool,
     pub(crate) polling_ns: Option<u64>,
     pub(crate) consumer_start_delay_ns: u64,
     pub(crate) has_lag: bool,
@@ -189,12 +188,12 @@ impl<'a> Core<'a> {
             polling_ns: setup.polling_ns,
         };
         for link in setup.links {
-            core.add_link(link, &setup.consumer_arguments, setup.no_ack);
+            core.add_link(link, &setup.consumer_arguments);
         }
         core
     }
 
-    fn add_link(&mut self, setup: LinkSetup, arguments: &FieldTable, no_ack: bool) {
+    fn add_link(&mut self, setup: LinkSetup, arguments: &FieldTable) {
         let socket = match self.reactor.adopt(setup.socket) {
             Ok(socket) => socket,
             Err(error) => return self.roles.fail(format!("a connection ended early: {error}")),
@@ -203,15 +202,22 @@ impl<'a> Core<'a> {
         let mut channels = Vec::new();
         let mut out = Vec::new();
         let share_bytes = OUT_BYTES_MAX / setup.publishers.len().max(1);
+        let first_publisher = self.roles.publishers.len();
         for publisher in setup.publishers {
-            channels.push(Channel::new(Role::Publisher(self.roles.publishers.len())));
             self.has_confirms |= publisher.window.is_some();
+            channels.push(Role::Publisher(self.roles.publishers.len()));
             self.roles.publishers.push(publisher);
             self.seats.push(Seat { link: index, is_ready: false, is_done: false });
         }
-        for (mut consumer, queue) in setup.consumers {
+        let has_publishers = !channels.is_empty();
+        for (offset, (mut consumer, queue)) in setup.consumers.into_iter().enumerate() {
             let number = self.roles.consumers.len();
-            channels.push(Channel::new(Role::Consumer(number)));
+            // A connection with both has a producer and the consumer of its replies per channel.
+            match has_publishers {
+                true => channels[offset] = Role::Client(first_publisher + offset, number),
+                false => channels.push(Role::Consumer(number)),
+            }
+            let no_ack = consumer.is_no_ack();
             if self.polling_ns.is_some() {
                 write_get(&mut consumer.get_frame, consumer.channel, &queue, no_ack);
                 self.polls.push(Reverse((0, number)));
@@ -223,6 +229,12 @@ impl<'a> Core<'a> {
             self.roles.consumers.push(consumer);
             self.link_of_consumer.push(index);
         }
+        let roles = &self.roles;
+        let channels = channels.into_iter().map(|role| {
+            let server = role.consumer().filter(|index| roles.consumers[*index].is_server);
+            Channel::new(role, server.map(|_| Reply::new(setup.frame_max)))
+        });
+        let channels = channels.collect();
         let slot = socket.slot as usize;
         if self.link_of_slot.len() <= slot {
             self.link_of_slot.resize(slot + 1, usize::MAX);
@@ -340,10 +352,9 @@ impl Core<'_> {
         if !self.has_slow_consumers {
             return 0;
         }
-        let consumers = self.links[link].channels.iter().filter_map(|channel| match channel.role {
-            Role::Consumer(index) => Some(self.roles.consumers[index].paused_until_ns()),
-            Role::Publisher(_) => None,
-        });
+        let consumers =
+            self.links[link].channels.iter().filter_map(|channel| channel.role.consumer());
+        let consumers = consumers.map(|index| self.roles.consumers[index].paused_until_ns());
         consumers.max().unwrap_or(0)
     }
 
@@ -580,9 +591,7 @@ impl Core<'_> {
 
     fn wake_publishers(&mut self, index: usize) {
         for channel in &self.links[index].channels {
-            if let Role::Publisher(publisher) = channel.role {
-                self.roles.woken.push(publisher);
-            }
+            self.roles.woken.extend(channel.role.publisher());
         }
     }
 
@@ -637,7 +646,7 @@ impl Core<'_> {
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             for channel in &link.channels {
-                if let Role::Consumer(consumer) = channel.role {
+                if let Some(consumer) = channel.role.consumer() {
                     self.roles.consumers[consumer].settle_rest(&mut link.out);
                 }
             }

@@ -3,6 +3,7 @@
 mod ab;
 mod arguments;
 mod body;
+mod churn;
 mod compare;
 mod confirm_window;
 mod consumer;
@@ -33,6 +34,7 @@ mod setup;
 mod shared;
 mod statistics;
 mod summary;
+mod sweep;
 mod uri;
 mod verify;
 mod walker;

@@ -175,6 +175,12 @@ pub(crate) struct RunOptions {
     /// fast as possible, 0 is none
     #[arg(short = 'r', long, env = "RATE", default_value_t = -1.0, allow_negative_numbers = true)]
     pub(crate) rate: f64,
+    /// Look for the highest rate, of all producers together, that the broker holds
+    #[arg(long, value_name = "FROM:TO", conflicts_with_all = ["rate", "total_rate"])]
+    pub(crate) sweep: Option<SweepRange>,
+    /// p99 in milliseconds up to which a rate counts as held by --sweep
+    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    pub(crate) knee_p99: f64,
     /// As --rate, for all producers together
     #[arg(long, value_name = "RATE", conflicts_with = "rate")]
     pub(crate) total_rate: Option<f64>,
@@ -208,6 +214,24 @@ pub(crate) struct RunOptions {
     /// Seconds without a confirm after which the run fails (-ct)
     #[arg(long, env = "CONFIRM_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) confirm_timeout: f64,
+
+    // Requests and replies.
+    /// Producers send requests and wait for replies, consumers reply; the latency is that of the
+    /// round trip. private: a reply queue per producer; direct: amq.rabbitmq.reply-to
+    #[arg(long, value_enum, conflicts_with_all = ["exchange", "queue_pattern", "raw", "polling"])]
+    pub(crate) rpc: Option<RpcMode>,
+    /// Requests per producer that may wait for their reply, if no rate is set
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub(crate) rpc_window: u64,
+
+    // Things instead of messages.
+    /// Make and unmake these, on a thread per producer; or (idle-*) make one per producer, hold
+    /// them, and tell what each costs
+    #[arg(long, value_enum)]
+    pub(crate) churn: Option<Churn>,
+    /// Bindings that --churn binding asks for before it waits for the answers
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) churn_batch: u32,
 
     // Consuming.
     /// Prefetch count per consumer; 0 is unlimited
@@ -311,6 +335,36 @@ pub(crate) enum MessageFlag {
     Mandatory,
 }
 
+/// What is made and unmade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Churn {
+    /// A connection.
+    Connection,
+    /// A channel of one connection.
+    Channel,
+    /// An exclusive queue.
+    Queue,
+    /// Bindings of one queue.
+    Binding,
+    /// A consumer of one queue.
+    Consumer,
+    /// Connections with a channel each, held.
+    IdleConnections,
+    /// Channels, 1,000 per connection, held.
+    IdleChannels,
+    /// Exclusive queues, held.
+    IdleQueues,
+}
+
+/// Where replies go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RpcMode {
+    /// To an exclusive queue per producer.
+    Private,
+    /// To `amq.rabbitmq.reply-to`, where the broker has it.
+    Direct,
+}
+
 /// Form of the lines while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LineFormat {
@@ -347,6 +401,29 @@ impl FromStr for VariableStep {
                 Ok(VariableStep { value, duration_ns: seconds * 1e9 })
             }
             _ => Err("write VALUE:SECONDS, as 1000:30".to_owned()),
+        }
+    }
+}
+
+/// `FROM:TO`, in messages per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SweepRange {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
+impl FromStr for SweepRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SweepRange, String> {
+        let parts = text
+            .split_once(':')
+            .and_then(|(from, to)| Some((from.parse::<f64>().ok()?, to.parse::<f64>().ok()?)));
+        match parts {
+            Some((from, to)) if from > 0.0 && from <= to && to.is_finite() => {
+                Ok(SweepRange { from, to })
+            }
+            _ => Err("write FROM:TO, as 1000:1000000".to_owned()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a run consists of: connections, channels, queues and who reaches whom. Made from the
 //! options without a broker, so that wrong options are refused before anything is touched.
 
-use haremq_protocol::properties::{BasicProperties, encode_properties};
+use haremq_protocol::properties::BasicProperties;
 use haremq_protocol::types::FieldTable;
 
 use crate::arguments::{parse_properties, parse_table};
@@ -33,8 +33,7 @@ pub(crate) struct Plan {
     pub(crate) publishers: Vec<PublisherPlan>,
     /// Index into `queues`, one per consumer channel.
     pub(crate) consumers: Vec<usize>,
-    /// Encoded property list of the messages.
-    pub(crate) properties: Vec<u8>,
+    pub(crate) properties: BasicProperties,
     pub(crate) mandatory: bool,
     /// What queues a message reaches is known, so that losses can be told.
     pub(crate) is_reach_known: bool,
@@ -67,6 +66,9 @@ impl Plan {
     /// What cannot be done, for the user.
     pub(crate) fn new(options: &RunOptions) -> Result<Plan, String> {
         check(options)?;
+        if options.rpc.is_some() {
+            return Plan::of_requests(options);
+        }
         let names = queue_names(options)?;
         let is_default = options.exchange.as_deref() == Some("");
         let matching = match is_default {
@@ -114,6 +116,40 @@ impl Plan {
             mandatory: options.flag.contains(&MessageFlag::Mandatory),
             is_reach_known: matching != Matching::Unknown
                 && !(options.predeclared && !is_default && options.exchange.is_some()),
+        })
+    }
+}
+
+impl Plan {
+    /// Requests to one queue, and a reply queue per producer behind it.
+    fn of_requests(options: &RunOptions) -> Result<Plan, String> {
+        let name = options.queue.first().cloned().unwrap_or_else(|| "perf-rpc".to_owned());
+        let clients = options.producers as usize * usize::from(options.producer_channel_count);
+        let servers = options.consumers as usize * usize::from(options.consumer_channel_count);
+        let reply = || QueuePlan { name: None, bindings: Vec::new(), is_consumed: true };
+        let mut queues = vec![QueuePlan {
+            name: Some(name.clone()),
+            bindings: Vec::new(),
+            is_consumed: servers > 0,
+        }];
+        queues.extend((0..clients).map(|_| reply()));
+        let publishers = (1..=clients)
+            .map(|reply| PublisherPlan { keys: vec![name.clone()], reach: vec![vec![0, reply]] });
+        Ok(Plan {
+            exchange: String::new(),
+            declares_exchange: false,
+            exchange_type: options.exchange_type.clone(),
+            durable: options.flag.contains(&MessageFlag::Persistent),
+            queues,
+            declares_queues: !options.predeclared,
+            queue_arguments: queue_arguments(options)?,
+            bind_arguments: FieldTable::default(),
+            consumer_arguments: table(options.consumer_args.as_deref())?,
+            publishers: publishers.collect(),
+            consumers: vec![0; servers],
+            properties: properties(options)?,
+            mandatory: options.flag.contains(&MessageFlag::Mandatory),
+            is_reach_known: true,
         })
     }
 }
@@ -254,7 +290,7 @@ fn table(text: Option<&str>) -> Result<FieldTable, String> {
     text.map_or(Ok(FieldTable::default()), parse_table)
 }
 
-fn properties(options: &RunOptions) -> Result<Vec<u8>, String> {
+fn properties(options: &RunOptions) -> Result<BasicProperties, String> {
     let text = options.message_properties.as_deref().unwrap_or_default();
     let mut properties: BasicProperties = parse_properties(text)?;
     if options.flag.contains(&MessageFlag::Persistent) {
@@ -266,7 +302,7 @@ fn properties(options: &RunOptions) -> Result<Vec<u8>, String> {
     if let Some(headers) = &options.headers {
         properties = properties.with_headers(parse_table(headers)?);
     }
-    Ok(encode_properties(&properties))
+    Ok(properties)
 }
 
 #[cfg(test)]

@@ -102,12 +102,21 @@ pub(crate) struct Publisher {
     pub(crate) limit: u64,
     /// Numbers confirmed, if somebody wants to know at the end.
     pub(crate) confirmed: Option<SeqSet>,
+    /// Requests without a reply, and how many there may be.
+    pub(crate) requests: Option<Requests>,
     pub(crate) next: u64,
     /// Until then the broker held it back, by its confirms or its socket: in ns after the start.
     free_from_ns: u64,
     is_held_back: bool,
     nacked: SeqSet,
     returned: SeqSet,
+}
+
+/// Requests of one producer that wait for their reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requests {
+    pub(crate) open: u64,
+    pub(crate) open_max: u64,
 }
 
 /// Why a producer has stopped for now.
@@ -145,6 +154,7 @@ impl Publisher {
             window: None,
             limit: u64::MAX,
             confirmed: None,
+            requests: None,
             next: 0,
             free_from_ns: 0,
             is_held_back: false,
@@ -164,6 +174,10 @@ impl Publisher {
                 break Pause::Full;
             }
             if self.window.as_ref().is_some_and(|window| !window.has_room()) {
+                self.is_held_back = true;
+                break Pause::Window;
+            }
+            if self.requests.is_some_and(|requests| requests.open >= requests.open_max) {
                 self.is_held_back = true;
                 break Pause::Window;
             }
@@ -209,6 +223,9 @@ impl Publisher {
         if self.schedule.is_some() {
             note(&mut round.meter.lag, now_ns - intended_ns.max(self.free_from_ns));
         }
+        if let Some(requests) = &mut self.requests {
+            requests.open += 1;
+        }
         round.meter.counts.sent += 1;
         round.meter.counts.sent_bytes += template.body_bytes as u64;
         self.next += 1;
@@ -249,6 +266,13 @@ impl Publisher {
             note(&mut meter.confirm_raw, now_ns.saturating_sub(time.sent_ns));
         });
         is_known.then_some(refused)
+    }
+
+    /// A request has its reply.
+    pub(crate) fn handle_reply(&mut self) {
+        if let Some(requests) = &mut self.requests {
+            requests.open = requests.open.saturating_sub(1);
+        }
     }
 
     /// A message came back; returns the deliveries that are not to be expected any more.

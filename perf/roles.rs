@@ -1,9 +1,12 @@
 //! What one core's producers and consumers make of the frames that arrive.
 
+use haremq_protocol::content::decode_content_header;
 use haremq_protocol::frame::{Frame, FrameKind};
 use haremq_protocol::method::{
     AMQPClass, ServerMethod, basic, channel, connection, decode_server_method, method_ids,
 };
+
+use haremq_protocol::publish::write_publish;
 
 use crate::body::{BodyReader, Damage, Stamp};
 use crate::consumer::{Consumer, Delivery};
@@ -20,6 +23,24 @@ const BASIC_PUBLISH: (u16, u16) = (60, 40);
 pub(crate) enum Role {
     Publisher(usize),
     Consumer(usize),
+    /// A producer and the consumer of its replies.
+    Client(usize, usize),
+}
+
+impl Role {
+    pub(crate) fn publisher(self) -> Option<usize> {
+        match self {
+            Role::Publisher(index) | Role::Client(index, _) => Some(index),
+            Role::Consumer(_) => None,
+        }
+    }
+
+    pub(crate) fn consumer(self) -> Option<usize> {
+        match self {
+            Role::Consumer(index) | Role::Client(_, index) => Some(index),
+            Role::Publisher(_) => None,
+        }
+    }
 }
 
 /// Why content is on its way.
@@ -37,11 +58,35 @@ pub(crate) struct Channel {
     carrier: Option<Carrier>,
     body_bytes: usize,
     reader: BodyReader,
+    /// Of a server: the reply that is being made.
+    reply: Option<Reply>,
+}
+
+/// The body of a request, to be sent back to where it says.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    frame_max: u32,
+    reply_to: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl Channel {
-    pub(crate) fn new(role: Role) -> Channel {
-        Channel { role, carrier: None, body_bytes: 0, reader: BodyReader::new() }
+    pub(crate) fn new(role: Role, reply: Option<Reply>) -> Channel {
+        Channel { role, carrier: None, body_bytes: 0, reader: BodyReader::new(), reply }
+    }
+}
+
+impl Reply {
+    /// For a server's channel of a connection with this limit of frames.
+    pub(crate) fn new(frame_max: u32) -> Reply {
+        Reply { frame_max, ..Reply::default() }
+    }
+
+    fn read_header(&mut self, payload: &[u8]) {
+        self.reply_to.clear();
+        if let Ok(header) = decode_content_header(payload) {
+            self.reply_to.extend_from_slice(header.properties.reply_to().unwrap_or_default());
+        }
     }
 }
 
@@ -164,6 +209,9 @@ impl Roles<'_> {
             return self.fail("the broker sent a content header without a method");
         }
         channel.body_bytes = usize::try_from(size).unwrap_or(usize::MAX);
+        if let Some(reply) = &mut channel.reply {
+            reply.read_header(frame.payload);
+        }
         if size == 0 {
             self.finish_content(ends, frame.channel);
         }
@@ -173,6 +221,9 @@ impl Roles<'_> {
     fn handle_piece(&mut self, ends: &mut Ends<'_>, number: u16, piece: &[u8]) {
         let Some(channel) = self.channel(ends, number) else { return };
         channel.reader.handle_piece(piece);
+        if let Some(reply) = &mut channel.reply {
+            reply.body.extend_from_slice(piece);
+        }
         if channel.carrier.is_none() || channel.reader.length() > channel.body_bytes {
             return self.fail("the broker sent more of a body than it announced");
         }
@@ -184,15 +235,21 @@ impl Roles<'_> {
     fn finish_content(&mut self, ends: &mut Ends<'_>, number: u16) {
         let Some(channel) = self.channel(ends, number) else { return };
         let (body, bytes) = (channel.reader.end(), channel.body_bytes);
-        match (channel.carrier.take(), channel.role) {
-            (Some(Carrier::Deliver(delivery)), Role::Consumer(index)) => {
-                self.deliver(ends, index, delivery, body, bytes);
+        let (publisher, consumer) = (channel.role.publisher(), channel.role.consumer());
+        match (channel.carrier.take(), consumer, publisher) {
+            (Some(Carrier::Deliver(delivery)), Some(index), client) => {
+                let is_first = self.deliver(ends, index, delivery, body, bytes);
+                self.write_reply(ends, number);
+                if let (Some(client), true) = (client, is_first) {
+                    self.publishers[client].handle_reply();
+                    self.woken.push(client);
+                }
             }
-            (Some(Carrier::GetOk(delivery)), Role::Consumer(index)) => {
+            (Some(Carrier::GetOk(delivery)), Some(index), _) => {
                 self.deliver(ends, index, delivery, body, bytes);
                 ends.out.extend_from_slice(&self.consumers[index].get_frame);
             }
-            (Some(Carrier::Return), Role::Publisher(index)) => {
+            (Some(Carrier::Return), _, Some(index)) => {
                 self.meter.counts.returned += 1;
                 if let Ok(stamp) = body {
                     let unexpected = self.publishers[index].handle_return(&stamp);
@@ -211,17 +268,23 @@ impl Roles<'_> {
         delivery: Delivery,
         body: Result<Stamp, Damage>,
         body_bytes: usize,
-    ) {
+    ) -> bool {
         let consumer = &mut self.consumers[index];
-        let counts = &mut self.meter.counts;
-        counts.received += 1;
-        counts.received_bytes += body_bytes as u64;
-        counts.redelivered += u64::from(delivery.redelivered);
+        if !consumer.is_server {
+            let counts = &mut self.meter.counts;
+            counts.received += 1;
+            counts.received_bytes += body_bytes as u64;
+            counts.redelivered += u64::from(delivery.redelivered);
+        }
         let check = &mut self.checks[consumer.queue];
         let order = &mut consumer.order;
         let verdict = check.judge(order, body, delivery.redelivered, &self.rules, &mut self.tally);
-        if let Verdict::First(stamp) = verdict {
+        if matches!(verdict, Verdict::First(_)) {
             self.first_deliveries += 1;
+        }
+        if let Verdict::First(stamp) = verdict
+            && !consumer.is_server
+        {
             let latency_ns = self.clock.unix_ns(ends.now_ns).saturating_sub(stamp.time);
             note(&mut self.meter.consume, latency_ns);
             if self.has_lag {
@@ -235,6 +298,21 @@ impl Roles<'_> {
             self.done_consumers += 1;
             write_cancel(ends.out, consumer.channel);
         }
+        matches!(verdict, Verdict::First(_))
+    }
+
+    /// Sends the body of a request back, if this is the channel of a server.
+    fn write_reply(&mut self, ends: &mut Ends<'_>, number: u16) {
+        let Some(channel) = ends.channels.get_mut(usize::from(number).wrapping_sub(1)) else {
+            return;
+        };
+        let Some(Reply { frame_max, reply_to, body }) = &mut channel.reply else { return };
+        if reply_to.is_empty() {
+            self.fail("a request has no reply-to");
+        } else {
+            write_publish(ends.out, number, *frame_max, b"", reply_to, false, &[0, 0], body);
+        }
+        body.clear();
     }
 
     fn handle_confirm(
@@ -247,7 +325,7 @@ impl Roles<'_> {
     ) {
         let now_ns = self.since_start(ends.now_ns);
         let Some(channel) = self.channel(ends, number) else { return };
-        let Role::Publisher(index) = channel.role else {
+        let Some(index) = channel.role.publisher() else {
             return self.fail("the broker confirmed on a consumer's channel");
         };
         let publisher = &mut self.publishers[index];
@@ -265,11 +343,9 @@ impl Roles<'_> {
         match method {
             AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(_)) => self.shared.count_consumer(),
             AMQPClass::Basic(basic::AMQPMethod::GetEmpty(_)) => {
-                if let Some(&mut Channel { role: Role::Consumer(index), .. }) =
-                    self.channel(ends, number)
-                {
-                    self.empty_gets.push(index);
-                }
+                let channel = self.channel(ends, number);
+                let consumer = channel.and_then(|channel| channel.role.consumer());
+                self.empty_gets.extend(consumer);
             }
             AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
                 self.fail("the broker cancelled a consumer (its queue is gone)");

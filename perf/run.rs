@@ -141,7 +141,6 @@ fn core_setup(
             expects_redelivery: (options.nack && options.requeue) || options.requeue_once,
         },
         consumer_arguments: plan.consumer_arguments.clone(),
-        no_ack: options.autoack,
         polling_ns: options.polling.then_some(options.polling_interval * 1_000_000),
         consumer_start_delay_ns: (options.consumer_start_delay * 1e9) as u64,
         has_lag: options.body.is_empty() && smallest_body(options) >= HEAD_BYTES,

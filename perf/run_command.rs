@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::lines::{LinePrinter, summary};
-use crate::options::RunOptions;
+use crate::options::{RunOptions, SweepRange};
 use crate::outcome::Outcome;
 use crate::run::{Finished, run};
-use crate::{csv, hlog, html, ledger};
+use crate::{churn, csv, hlog, html, ledger, sweep};
 
 /// Messages were lost, duplicated, reordered or corrupted.
 pub(crate) const BROKEN_PROMISE: u8 = 4;
@@ -33,6 +33,9 @@ pub(crate) fn execute(
     options: &RunOptions,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
+    if let Some(churn) = options.churn {
+        return churn::execute(options, churn, interrupted);
+    }
     let to_stdout = match options.output_file.as_deref() {
         Some("json") => Some(Form::Json),
         Some("csv") => Some(Form::Csv),
@@ -43,6 +46,9 @@ pub(crate) fn execute(
         None => LinePrinter::new(&options.id, options.format),
     };
     let command: Vec<String> = std::env::args().collect();
+    if let Some(range) = options.sweep {
+        return sweep_command(options, range, &command, interrupted);
+    }
     let finished = run(options, &command, &mut printer, interrupted)?;
     match to_stdout {
         Some(form) => print!("{}", formed(&finished.outcome, form)),
@@ -56,6 +62,27 @@ pub(crate) fn execute(
         return Ok(ExitCode::from(BROKEN_PROMISE));
     }
     Ok(if finished.failure.is_some() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
+}
+
+fn sweep_command(
+    options: &RunOptions,
+    range: SweepRange,
+    command: &[String],
+    interrupted: &Arc<AtomicBool>,
+) -> Result<ExitCode, String> {
+    let outcomes = sweep::execute(options, range, command, interrupted)?;
+    match options.output_file.as_deref() {
+        Some("json") => println!("{}", json_list(&outcomes)),
+        Some("csv") => outcomes.iter().for_each(|outcome| print!("{}", csv::intervals(outcome))),
+        Some(name) => write(Path::new(name), &json_list(&outcomes))?,
+        None => {}
+    }
+    let is_clean = outcomes.iter().all(|outcome| outcome.judgement.is_clean());
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(BROKEN_PROMISE) })
+}
+
+fn json_list(outcomes: &[Outcome]) -> String {
+    serde_json::to_string_pretty(outcomes).expect("an outcome has only texts and numbers")
 }
 
 fn formed(outcome: &Outcome, form: Form) -> String {

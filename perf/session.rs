@@ -18,6 +18,8 @@ use crate::uri::BrokerUri;
 /// How long an answer may take. Declaring a queue on a loaded machine can take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 16 * 1024;
+/// More would fill the socket's buffers in both directions.
+const CALLS_IN_FLIGHT_MAX: usize = 256;
 
 /// Why a broker cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +204,7 @@ impl Session {
         }
     }
 
-    /// Binds a queue.
+    /// Binds a queue, with all keys under way at once.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -210,18 +212,20 @@ impl Session {
         &mut self,
         queue: &str,
         exchange: &str,
-        routing_key: &str,
+        routing_keys: &[String],
         arguments: &FieldTable,
     ) -> Result<(), SessionError> {
-        let bind = queue::AMQPMethod::Bind(queue::Bind {
-            queue: queue.into(),
-            exchange: exchange.into(),
-            routing_key: routing_key.into(),
-            nowait: false,
-            arguments: arguments.clone(),
-        });
-        let doing = format!("queue.bind of {queue:?} to {exchange:?}");
-        self.call(1, &AMQPClass::Queue(bind), &doing).map(|_| ())
+        let bind = |routing_key: &String| {
+            AMQPClass::Queue(queue::AMQPMethod::Bind(queue::Bind {
+                queue: queue.into(),
+                exchange: exchange.into(),
+                routing_key: routing_key.as_str().into(),
+                nowait: false,
+                arguments: arguments.clone(),
+            }))
+        };
+        let methods: Vec<AMQPClass> = routing_keys.iter().map(bind).collect();
+        self.call_all(1, &methods, &format!("queue.bind of {queue:?} to {exchange:?}"))
     }
 
     /// Sends a method and waits for the next method on its channel.
@@ -267,6 +271,42 @@ impl Session {
             }
             self.exchange_bytes(doing)?;
         }
+    }
+
+    /// Sends many methods and waits for as many answers.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub(crate) fn call_all(
+        &mut self,
+        number: u16,
+        methods: &[AMQPClass],
+        doing: &str,
+    ) -> Result<(), SessionError> {
+        for batch in methods.chunks(CALLS_IN_FLIGHT_MAX) {
+            for method in batch {
+                let sent = self.session.send(number, method);
+                sent.map_err(|source| self.client_error(doing, source))?;
+            }
+            for _ in batch {
+                self.wait(doing, |event| {
+                    matches!(event, OwnedClientEvent::Method { channel, .. } if *channel == number)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a channel and waits until its number is free.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub(crate) fn close_channel(&mut self, number: u16) -> Result<(), SessionError> {
+        let doing = "channel.close";
+        let sent = self.session.close_channel(number);
+        sent.map_err(|source| self.client_error(doing, source))?;
+        self.wait(doing, |event| matches!(event, OwnedClientEvent::ChannelClosed { .. }))
+            .map(|_| ())
     }
 
     /// Sends a method that has no answer, or whose answer is of no interest yet.
@@ -344,7 +384,8 @@ impl Session {
     fn exchange_bytes(&mut self, doing: &str) -> Result<(), SessionError> {
         self.flush(doing)?;
         let mut bytes = [0; READ_BYTES];
-        let count = match self.stream.read(&mut bytes) {
+        // A read with a timeout is not taken up again by the system after a signal.
+        let count = match self.read(&mut bytes) {
             Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker hung up")),
             other => other,
         };
@@ -355,6 +396,15 @@ impl Session {
         let handled = self.session.handle_received_owned(&bytes[..count], &mut self.events);
         let flushed = self.flush(doing);
         handled.map_err(|source| self.client_error(doing, source)).and(flushed)
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
     }
 
     fn broken(&self, doing: &str, source: io::Error) -> SessionError {

@@ -3,17 +3,21 @@
 use std::os::fd::OwnedFd;
 
 use haremq_protocol::method::{AMQPClass, queue};
+use haremq_protocol::properties::encode_properties;
 use haremq_protocol::types::ShortString;
 
 use crate::confirm_window::ConfirmWindow;
 use crate::consumer::{Consumer, ConsumerRules};
-use crate::options::RunOptions;
+use crate::options::{RpcMode, RunOptions};
 use crate::plan::{Plan, QueuePlan};
-use crate::publisher::{Publisher, SizeSteps, Template, TemplateParts};
+use crate::publisher::{Publisher, Requests, SizeSteps, Template, TemplateParts};
 use crate::schedule::{Random, Schedule, Step};
 use crate::seq_set::SeqSet;
 use crate::session::{ServerFacts, Session, SessionConfig, SessionError};
 use crate::uri::BrokerUri;
+
+/// Stands for the channel's own replies, without a queue.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// A connection that is ready for a core.
 pub(crate) struct LinkSetup {
@@ -75,12 +79,13 @@ impl<'a> Setup<'a> {
             links[(number + self.options.producers as usize) % cores].push(link);
         }
         for number in 0..self.options.producers as usize {
-            let link = self.producer_link(number)?;
+            let link = self.producer_link(number, &mut names)?;
             links[number % cores].push(link);
         }
         let facts = control.facts().clone();
         control.close()?;
-        let consumer_count = self.plan.consumers.len() as u64;
+        let replies = if self.options.rpc.is_some() { self.plan.publishers.len() } else { 0 };
+        let consumer_count = (self.plan.consumers.len() + replies) as u64;
         Ok(Ready { links, facts, consumer_count, queue_names: names })
     }
 
@@ -127,10 +132,8 @@ impl<'a> Setup<'a> {
             arguments: self.plan.queue_arguments.clone(),
         })?;
         if !self.plan.exchange.is_empty() {
-            for key in &queue.bindings {
-                let arguments = &self.plan.bind_arguments;
-                session.bind_queue(&name, &self.plan.exchange, key, arguments)?;
-            }
+            let arguments = &self.plan.bind_arguments;
+            session.bind_queue(&name, &self.plan.exchange, &queue.bindings, arguments)?;
         }
         Ok(name)
     }
@@ -156,7 +159,9 @@ impl<'a> Setup<'a> {
             if names[queue].is_empty() {
                 names[queue] = self.declare_queue(&mut session, "", &self.plan.queues[queue])?;
             }
-            consumers.push((Consumer::new(channel, queue, rules), names[queue].clone()));
+            let mut consumer = Consumer::new(channel, queue, rules);
+            consumer.is_server = self.options.rpc.is_some();
+            consumers.push((consumer, names[queue].clone()));
         }
         let frame_max = session.frame_max();
         Ok(LinkSetup {
@@ -167,35 +172,57 @@ impl<'a> Setup<'a> {
         })
     }
 
-    fn producer_link(&mut self, number: usize) -> Result<LinkSetup, SessionError> {
+    fn producer_link(
+        &mut self,
+        number: usize,
+        names: &mut [String],
+    ) -> Result<LinkSetup, SessionError> {
         let mut session = self.connect()?;
         let per_link = usize::from(self.options.producer_channel_count);
-        let mut publishers = Vec::new();
+        let (mut publishers, mut consumers) = (Vec::new(), Vec::new());
         for channel in 1..=per_link {
             session.open_channel(channel as u16)?;
             if self.options.confirm > 0 {
                 session.select_confirms(channel as u16)?;
             }
             let number = number * per_link + channel - 1;
-            publishers.push(self.publisher(number, channel as u16, session.frame_max()));
+            let mut properties = self.plan.properties.clone();
+            if let Some(mode) = self.options.rpc {
+                // The queue of requests is the first of the plan.
+                let queue = number + 1;
+                names[queue] = match mode {
+                    RpcMode::Direct => DIRECT_REPLY_TO.to_owned(),
+                    RpcMode::Private => {
+                        self.declare_queue(&mut session, "", &self.plan.queues[queue])?
+                    }
+                };
+                properties = properties.with_reply_to(names[queue].as_str().into());
+                let rules = ConsumerRules::of_replies();
+                let consumer = Consumer::new(channel as u16, queue, rules);
+                consumers.push((consumer, names[queue].clone()));
+            }
+            let properties = encode_properties(&properties);
+            let frame_max = session.frame_max();
+            publishers.push(self.publisher(number, channel as u16, frame_max, &properties));
         }
         let frame_max = session.frame_max();
-        Ok(LinkSetup {
-            socket: session.into_socket(),
-            frame_max,
-            publishers,
-            consumers: Vec::new(),
-        })
+        Ok(LinkSetup { socket: session.into_socket(), frame_max, publishers, consumers })
     }
 
-    fn publisher(&self, number: usize, channel: u16, frame_max: u32) -> Publisher {
+    fn publisher(
+        &self,
+        number: usize,
+        channel: u16,
+        frame_max: u32,
+        properties: &[u8],
+    ) -> Publisher {
         let planned = &self.plan.publishers[number];
         let parts = TemplateParts {
             channel,
             frame_max,
             exchange: self.plan.exchange.as_bytes(),
             mandatory: self.plan.mandatory,
-            properties: &self.plan.properties,
+            properties,
         };
         let templates = self
             .bodies
@@ -220,6 +247,9 @@ impl<'a> Setup<'a> {
         if options.confirm > 0 {
             publisher.window = Some(ConfirmWindow::new(options.confirm as u32));
             publisher.confirmed = Some(SeqSet::default());
+        }
+        if options.rpc.is_some() && publisher.schedule.is_none() {
+            publisher.requests = Some(Requests { open: 0, open_max: options.rpc_window.max(1) });
         }
         if options.rate == 0.0 {
             publisher.limit = 0;
