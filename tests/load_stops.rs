@@ -55,7 +55,7 @@ fn longest_gap(consumed: &[Consumed], until: Instant, stops: &[Stop]) -> Duratio
 
 #[test]
 fn a_broker_that_is_stopped_at_random_goes_on_and_loses_nothing() {
-    let duration = seconds("HAREMQ_STOP_SECONDS", 20);
+    let duration = seconds("HAREMQ_STOP_SECONDS", 60);
     let half = 0.5 * BEARABLE_PER_SECOND;
     let rates = Rates { first_per_second: half, first_for: duration, then_per_second: half };
     let mut cores = TwoCores::start("64MiB");

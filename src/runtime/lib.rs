@@ -6,6 +6,7 @@
 mod broker;
 mod config;
 mod core_loop;
+mod heap;
 mod links;
 mod shared;
 mod sockets;
