@@ -329,6 +329,7 @@ impl Core<'_> {
     fn wait_for(&self) -> Wait {
         let now_ns = self.roles.clock.now_ns();
         let is_busy = !self.ready.is_empty()
+            || !self.roles.woken.is_empty()
             || self.readable.iter().any(|link| self.paused_until_ns(*link) <= now_ns);
         if is_busy {
             return Wait::Now;

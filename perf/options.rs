@@ -329,7 +329,7 @@ pub(crate) struct RunOptions {
 /// What `--flag` may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MessageFlag {
-    /// Delivery mode 2, durable queues and exchange.
+    /// Delivery mode 2 and durable queues.
     Persistent,
     /// Return what no queue takes.
     Mandatory,

@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     /// Declare it, as this type.
     pub(crate) declares_exchange: bool,
     pub(crate) exchange_type: String,
-    /// Queues and exchange are durable.
+    /// Queues are durable.
     pub(crate) durable: bool,
     pub(crate) queues: Vec<QueuePlan>,
     /// Declare and bind the queues.

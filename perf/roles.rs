@@ -385,3 +385,7 @@ fn write_cancel(out: &mut Vec<u8>, channel: u16) {
 pub(crate) fn consumer_tag(channel: u16) -> String {
     format!("perf-{channel}")
 }
+
+#[cfg(test)]
+#[path = "roles_tests.rs"]
+mod tests;

@@ -164,21 +164,16 @@ impl Session {
         self.call(number, &AMQPClass::Basic(qos), "basic.qos").map(|_| ())
     }
 
-    /// Declares an exchange.
+    /// Declares a transient exchange.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub(crate) fn declare_exchange(
-        &mut self,
-        name: &str,
-        kind: &str,
-        durable: bool,
-    ) -> Result<(), SessionError> {
+    pub(crate) fn declare_exchange(&mut self, name: &str, kind: &str) -> Result<(), SessionError> {
         let declare = exchange::AMQPMethod::Declare(exchange::Declare {
             exchange: name.into(),
             kind: kind.into(),
             passive: false,
-            durable,
+            durable: false,
             auto_delete: false,
             internal: false,
             nowait: false,

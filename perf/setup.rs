@@ -99,7 +99,8 @@ impl<'a> Setup<'a> {
     fn declare(&self, control: &mut Session) -> Result<(), SessionError> {
         let plan = self.plan;
         if plan.declares_exchange {
-            control.declare_exchange(&plan.exchange, &plan.exchange_type, plan.durable)?;
+            // Transient, as PerfTest's: both can then use the same one.
+            control.declare_exchange(&plan.exchange, &plan.exchange_type)?;
         }
         for queue in plan.queues.iter() {
             let Some(name) = &queue.name else { continue };

@@ -197,7 +197,7 @@ pub(crate) fn outcome(
         machine: surroundings.machine.clone(),
         generator: GeneratorOutcome {
             cpus: cpus.to_vec(),
-            busy_shares: busy_ns.iter().map(|ns| *ns as f64 / 1e9 / seconds).collect(),
+            busy_shares: busy_ns.iter().map(|ns| per_second(*ns as f64 / 1e9, seconds)).collect(),
             cpu_us: cpu_between(before.generator, after.generator),
             bytes_per_read: share(all.counts.read_bytes, all.counts.reads),
         },
@@ -222,6 +222,11 @@ pub(crate) fn outcome(
 
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Nothing was measured in no time.
+fn per_second(amount: f64, seconds: f64) -> f64 {
+    if seconds > 0.0 { amount / seconds } else { 0.0 }
 }
 
 fn cpu_between(before: Option<ProcessSample>, after: Option<ProcessSample>) -> u64 {
@@ -255,8 +260,8 @@ fn broker_outcome(
         .iter()
         .map(|(thread, us)| us.saturating_sub(before.threads.get(thread).copied().unwrap_or(0)));
     Some(BrokerOutcome {
-        cores_used: last.cpu_us().saturating_sub(first.cpu_us()) as f64 / 1e6 / seconds,
-        busiest_thread: busiest.max().unwrap_or(0) as f64 / 1e6 / seconds,
+        cores_used: per_second(cpu_between(before.broker, after.broker) as f64 / 1e6, seconds),
+        busiest_thread: per_second(busiest.max().unwrap_or(0) as f64 / 1e6, seconds),
         user_us_per_message: share(last.user_us.saturating_sub(first.user_us), messages),
         system_us_per_message: share(last.system_us.saturating_sub(first.system_us), messages),
         rss_before: surroundings.before.broker?.rss_bytes,

@@ -124,20 +124,27 @@ impl Walker {
         };
         let taken = needed.saturating_sub(carry.len()).min(bytes.len());
         carry.extend_from_slice(&bytes[..taken]);
-        let is_body = self.open_body(&carry)?.is_some();
-        if !is_body && carry.len() >= FRAME_HEAD_BYTES {
-            match split_frame(&carry, self.frame_max)? {
-                Split::Complete { frame, .. } => emit(Part::Whole(frame)),
-                Split::Incomplete { .. } => self.carry.append(&mut carry),
-            }
-        } else if !is_body {
-            self.carry.append(&mut carry);
-        }
-        if self.carry.is_empty() {
+        let is_done = self.open_body(&carry)?.is_some() || self.tell_whole(&carry, emit)?;
+        if is_done {
             carry.clear();
-            self.carry = carry;
         }
+        self.carry = carry;
         Ok(&bytes[taken..])
+    }
+
+    /// Tells the frame that is carried, if it is whole.
+    fn tell_whole(
+        &self,
+        carry: &[u8],
+        emit: &mut impl FnMut(Part<'_>),
+    ) -> Result<bool, ProtocolError> {
+        match split_frame(carry, self.frame_max)? {
+            Split::Complete { frame, .. } => {
+                emit(Part::Whole(frame));
+                Ok(true)
+            }
+            Split::Incomplete { .. } => Ok(false),
+        }
     }
 }
 
