@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use haremq_protocol::frame::write_heartbeat;
 use haremq_protocol::method::{AMQPClass, basic, connection, write_method};
 use haremq_protocol::types::FieldTable;
 use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, Received, Sent, SocketId, Wait};
@@ -45,6 +46,8 @@ pub(crate) struct CoreSetup {
     pub(crate) rules: Rules,
     pub(crate) consumer_arguments: FieldTable,
     pub(crate) polling_ns: Option<u64>,
+    /// The timeout of heartbeats; 0 is off.
+    pub(crate) heartbeat_ns: u64,
     pub(crate) consumer_start_delay_ns: u64,
     pub(crate) has_lag: bool,
     pub(crate) is_raw: bool,
@@ -113,6 +116,9 @@ struct Core<'a> {
     has_slow_consumers: bool,
     has_consumers_waiting: bool,
     consumer_start_delay_ns: u64,
+    heartbeat_ns: u64,
+    /// When the next heartbeats are due, on the clock.
+    next_heartbeat_ns: u64,
     has_rules: bool,
     is_publishing: bool,
     done_publishers: usize,
@@ -176,6 +182,8 @@ impl<'a> Core<'a> {
             has_slow_consumers: false,
             has_consumers_waiting: setup.consumer_start_delay_ns > 0,
             consumer_start_delay_ns: setup.consumer_start_delay_ns,
+            heartbeat_ns: setup.heartbeat_ns,
+            next_heartbeat_ns: 0,
             has_rules: false,
             is_publishing: false,
             done_publishers: 0,
@@ -315,6 +323,7 @@ impl Core<'_> {
             let sent = self.publish(began_ns);
             let received = self.receive();
             self.settle_due(began_ns);
+            self.send_heartbeats(began_ns);
             self.flush();
             let now_ns = self.roles.clock.now_ns();
             if events || sent || received {
@@ -550,6 +559,24 @@ impl Core<'_> {
                     self.mark_dirty(link);
                 }
             }
+        }
+    }
+
+    /// Twice per timeout, on every connection: simpler than to look which ones were silent.
+    fn send_heartbeats(&mut self, now_ns: u64) {
+        if self.heartbeat_ns == 0 || now_ns < self.next_heartbeat_ns {
+            return;
+        }
+        self.next_heartbeat_ns = now_ns + self.heartbeat_ns / 2;
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            // The `basic.consume` of a consumer that is to start later would go along.
+            let is_consumer = link.channels.iter().any(|channel| channel.role.consumer().is_some());
+            if self.has_consumers_waiting && is_consumer {
+                continue;
+            }
+            write_heartbeat(&mut link.out);
+            self.mark_dirty(index);
         }
     }
 

@@ -106,7 +106,9 @@ fn write_tiles(page: &mut String, outcome: &Outcome) {
 }
 
 fn points(outcome: &Outcome, of: impl Fn(&IntervalOutcome) -> Option<f64>) -> Vec<(f64, f64)> {
-    let intervals = outcome.intervals.iter().filter(|interval| interval.seconds > 0.001);
+    // The rest after the last whole interval is too short for a rate.
+    let longest = outcome.intervals.iter().map(|interval| interval.seconds).fold(0.0, f64::max);
+    let intervals = outcome.intervals.iter().filter(|interval| interval.seconds > longest / 4.0);
     intervals.filter_map(|interval| Some((interval.end, of(interval)?))).collect()
 }
 

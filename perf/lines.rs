@@ -101,7 +101,7 @@ pub(crate) fn count(value: f64) -> String {
 /// Microseconds in the unit that fits.
 pub(crate) fn duration(us: f64) -> String {
     match us {
-        ..1000.0 => format!("{us:.0}us"),
+        ..1000.0 => format!("{us:.0}µs"),
         ..1_000_000.0 => format!("{:.2}ms", us / 1e3),
         _ => format!("{:.2}s", us / 1e6),
     }
@@ -192,7 +192,7 @@ fn write_surroundings(text: &mut String, outcome: &Outcome) {
         let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
         let _ = write!(
             text,
-            "; CPU per message {:.3} us user + {:.3} us system, {:.2} CPUs in all; memory {:.1} \
+            "; CPU per message {:.3} µs user + {:.3} µs system, {:.2} CPUs in all; memory {:.1} \
              MiB before, {:.1} peak, {:.1} after",
             process.user_us_per_message,
             process.system_us_per_message,
@@ -269,7 +269,7 @@ mod tests {
     fn numbers_are_easy_to_read() {
         assert_eq!(count(1_234_567.0), "1,234,567");
         assert_eq!(count(12.0), "12");
-        assert_eq!(duration(999.0), "999us");
+        assert_eq!(duration(999.0), "999µs");
         assert_eq!(duration(1500.0), "1.50ms");
     }
 

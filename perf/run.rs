@@ -88,9 +88,11 @@ pub(crate) fn run(
         publishing_end_ns: 0,
         end_ns: 0,
         has_standstill: false,
+        failure: None,
     };
     conductor.conduct(ready.consumer_count);
     let (ends, failure) = join(cores);
+    let failure = conductor.failure.take().or(failure);
     conductor.take_reports();
     let judgement = judge(&plan, &ends, &conductor.judge_facts(&plan, failure.is_some()));
     let meters = conductor.meters();
@@ -142,6 +144,7 @@ fn core_setup(
         },
         consumer_arguments: plan.consumer_arguments.clone(),
         polling_ns: options.polling.then_some(options.polling_interval * 1_000_000),
+        heartbeat_ns: u64::from(options.heartbeat) * 1_000_000_000,
         consumer_start_delay_ns: (options.consumer_start_delay * 1e9) as u64,
         has_lag: options.body.is_empty() && smallest_body(options) >= HEAD_BYTES,
         is_raw: options.raw,
@@ -210,6 +213,7 @@ pub(crate) struct Conductor<'a> {
     pub(crate) end_ns: u64,
     /// Deliveries or confirms were still missing when nothing moved any more.
     pub(crate) has_standstill: bool,
+    failure: Option<String>,
 }
 
 impl Conductor<'_> {
@@ -263,7 +267,8 @@ impl Conductor<'_> {
                 return;
             }
             if self.options.confirm > 0 && watch.is_stuck(self) {
-                self.has_standstill = true;
+                let seconds = self.options.confirm_timeout;
+                self.failure = Some(format!("no confirm came for {seconds} s"));
                 return;
             }
             self.take_report();

@@ -255,15 +255,20 @@ fn broker_outcome(
         0 => total.counts.sent,
         received => received,
     };
-    let busiest = after
-        .threads
-        .iter()
-        .map(|(thread, us)| us.saturating_sub(before.threads.get(thread).copied().unwrap_or(0)));
+    let used = |(thread, us): (&u32, &u64)| {
+        us.saturating_sub(before.threads.get(thread).copied().unwrap_or(0))
+    };
+    let busiest_us = after.threads.iter().map(used).max().unwrap_or(0);
+    // The threads' times are exact, the process's are ticks of 10 ms: those only divide.
+    let used_us: u64 = after.threads.iter().map(used).sum();
+    let user_us = last.user_us.saturating_sub(first.user_us);
+    let user_share = share(user_us, cpu_between(before.broker, after.broker));
+    let us_per_message = share(used_us, messages);
     Some(BrokerOutcome {
-        cores_used: per_second(cpu_between(before.broker, after.broker) as f64 / 1e6, seconds),
-        busiest_thread: per_second(busiest.max().unwrap_or(0) as f64 / 1e6, seconds),
-        user_us_per_message: share(last.user_us.saturating_sub(first.user_us), messages),
-        system_us_per_message: share(last.system_us.saturating_sub(first.system_us), messages),
+        cores_used: per_second(used_us as f64 / 1e6, seconds),
+        busiest_thread: per_second(busiest_us as f64 / 1e6, seconds),
+        user_us_per_message: us_per_message * user_share,
+        system_us_per_message: us_per_message * (1.0 - user_share),
         rss_before: surroundings.before.broker?.rss_bytes,
         rss_peak: surroundings.rss_peak(),
         rss_after: surroundings.after.broker?.rss_bytes,

@@ -1,0 +1,101 @@
+//! What a run writes, and what is made of it.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{PROGRAM, Relay, check};
+
+/// A file of one test, in the folder that cargo keeps for that.
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn read(path: &PathBuf) -> String {
+    fs::read_to_string(path).expect("the run has written it")
+}
+
+#[test]
+fn an_outcome_says_all_that_matters() {
+    let relay = Relay::start(&[]);
+    let output = relay.run("-r 2000 -C 1000 -a -o json");
+    let outcome: Value = serde_json::from_slice(&output.stdout).expect("it is JSON, nothing else");
+    assert_eq!(outcome["schema"], 1);
+    assert_eq!(outcome["broker"]["product"], "haremq-perf relay");
+    assert_eq!(outcome["totals"]["received"], 1000);
+    assert_eq!(outcome["judgement"]["lost"], 0);
+    assert_eq!(outcome["latency"]["consume"]["count"], 1000);
+    for kind in ["consume", "consume_raw", "lag"] {
+        for quantile in ["p50", "p99", "p99_9", "p99_999", "max"] {
+            assert!(outcome["latency"][kind][quantile].is_f64(), "{kind} {quantile}");
+        }
+    }
+    // The relay is found by its port.
+    assert!(outcome["broker"]["pid"].is_u64());
+    assert!(outcome["broker_process"]["rss_peak"].as_u64().expect("a number") > 1 << 20);
+}
+
+#[test]
+fn files_are_written_in_their_forms() {
+    let relay = Relay::start(&[]);
+    let (html, hlog, csv) = (file("run.html"), file("run.hlog"), file("run.csv"));
+    let flags = format!(
+        "-C 5000 -a -i 0.05 --html {} --hlog {} -o {}",
+        html.display(),
+        hlog.display(),
+        csv.display()
+    );
+    check(&relay.run(&flags), 0, "5,000 received");
+    assert!(read(&html).contains("<svg"));
+    assert!(read(&hlog).contains("Tag=consume"));
+    assert!(read(&csv).starts_with("id,time_s,sent_per_s"));
+}
+
+#[test]
+fn two_brokers_are_compared_in_turns() {
+    let (a, b) = (Relay::start(&[]), Relay::start(&[]));
+    let json = file("ab.json");
+    let output = Command::new(PROGRAM)
+        .args(["ab", "--a", &a.uri, "--b", &b.uri, "--rounds", "4", "--json"])
+        .arg(&json)
+        .args(["--", "-C", "1000", "-a"])
+        .output()
+        .expect("the program starts");
+    check(&output, 0, "consumer p50");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let order: String = text
+        .lines()
+        .filter(|line| line.starts_with("round "))
+        .filter_map(|line| line.split(' ').nth(2)?.chars().next())
+        .collect();
+    assert_eq!(order, "ABBAABBA");
+    let written: Value = serde_json::from_str(&read(&json)).expect("it is JSON");
+    let (of_a, of_b) = (file("a.json"), file("b.json"));
+    fs::write(&of_a, written["a"].to_string()).expect("the folder can be written");
+    fs::write(&of_b, written["b"].to_string()).expect("the folder can be written");
+    let compared =
+        Command::new(PROGRAM).arg("compare").args([of_a, of_b]).output().expect("it starts");
+    check(&compared, 0, "4 runs");
+}
+
+#[test]
+fn an_ab_run_without_an_end_is_refused() {
+    let uri = "amqp://127.0.0.1:1";
+    let output = Command::new(PROGRAM)
+        .args(["ab", "--a", uri, "--b", uri, "--", "-a"])
+        .output()
+        .expect("the program starts");
+    check(&output, 1, "--time");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let output = Command::new(PROGRAM)
+        .args(["run", "-h", "amqp://127.0.0.1:1", "-z", "1"])
+        .output()
+        .expect("the program starts");
+    check(&output, 1, "cannot connect to amqp://127.0.0.1:1");
+}
