@@ -107,6 +107,8 @@ struct Found {
     reordered: u64,
     corrupted: u64,
     stale: u64,
+    /// Why the queue could not be read: mostly, because it is gone.
+    refusal: Option<String>,
 }
 
 impl Found {
@@ -185,6 +187,9 @@ pub(crate) fn check(options: &CheckOptions) -> Result<ExitCode, String> {
     for (index, queue) in ledger.queues.iter().enumerate() {
         let found = read_queue(options, &ledger, &queue.name).map_err(|error| error.to_string())?;
         let balance = balance(&ledger, index, &found);
+        if let Some(refusal) = &found.refusal {
+            println!("queue {:?} cannot be read: {refusal}", queue.name);
+        }
         println!(
             "queue {:?}: {} messages there; confirmed and lost {}, consumed before {}, unconfirmed \
              {}, duplicated {}, out of order {}, corrupted {}, of another run {}",
@@ -227,8 +232,15 @@ fn read_queue(options: &CheckOptions, ledger: &Ledger, name: &str) -> Result<Fou
     let quiet = Duration::from_secs_f64(options.quiet);
     let (mut found, mut unacked) = (Found::default(), 0u16);
     while let Some(event) = session.poll_event(quiet)? {
-        let OwnedClientEvent::Deliver { delivery_tag, redelivered, message, .. } = event else {
-            continue;
+        let (delivery_tag, redelivered, message) = match event {
+            OwnedClientEvent::Deliver { delivery_tag, redelivered, message, .. } => {
+                (delivery_tag, redelivered, message)
+            }
+            OwnedClientEvent::ChannelClosed { close: Some(close), .. } => {
+                found.refusal = Some(close.reply_text.as_str().to_owned());
+                break;
+            }
+            _ => continue,
         };
         found.add(ledger, read_body(&message.body), redelivered);
         unacked += 1;
@@ -237,7 +249,7 @@ fn read_queue(options: &CheckOptions, ledger: &Ledger, name: &str) -> Result<Fou
             unacked = 0;
         }
     }
-    if !options.keep {
+    if !options.keep && unacked > 0 {
         session.acknowledge(1, 0)?;
     }
     session.close()?;

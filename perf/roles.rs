@@ -17,6 +17,7 @@ use crate::verify::{QueueCheck, Rules, Tally, Verdict};
 use crate::walker::Part;
 
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
+const BASIC_DELIVER: [u8; 4] = [0, 60, 0, 60];
 
 /// Who a channel belongs to: an index into the producers or consumers of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,20 @@ impl Channel {
     pub(crate) fn new(role: Role, reply: Option<Reply>) -> Channel {
         Channel { role, carrier: None, body_bytes: 0, reader: BodyReader::new(), reply }
     }
+}
+
+/// The two fields of a `basic.deliver` that matter here; the names behind them are not looked at.
+/// `None` if it is another method, or cut.
+#[inline]
+fn read_deliver(payload: &[u8]) -> Option<Delivery> {
+    let (ids, rest) = payload.split_first_chunk::<4>()?;
+    if *ids != BASIC_DELIVER {
+        return None;
+    }
+    let (tag_bytes, rest) = rest.split_first()?;
+    let (tag, rest) = rest.get(usize::from(*tag_bytes)..)?.split_first_chunk::<8>()?;
+    let redelivered = *rest.first()? & 1 != 0;
+    Some(Delivery { tag: u64::from_be_bytes(*tag), redelivered })
 }
 
 impl Reply {
@@ -164,6 +179,9 @@ impl Roles<'_> {
     fn handle_method(&mut self, ends: &mut Ends<'_>, frame: Frame<'_>) {
         if self.is_raw && method_ids(frame.payload) == Some(BASIC_PUBLISH) {
             let delivery = Delivery { tag: 0, redelivered: false };
+            return self.expect_content(ends, frame.channel, Carrier::Deliver(delivery));
+        }
+        if let Some(delivery) = read_deliver(frame.payload) {
             return self.expect_content(ends, frame.channel, Carrier::Deliver(delivery));
         }
         let method = match decode_server_method(frame.payload) {
