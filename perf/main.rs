@@ -83,6 +83,13 @@ fn execute(options: Options) -> Result<ExitCode, String> {
     let interrupted = || {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // The second one ends the program at once.
+            let at_once = signal_hook::flag::register_conditional_shutdown(
+                signal,
+                i32::from(run_command::FAILURE),
+                Arc::clone(&interrupted),
+            );
+            at_once.map_err(|error| format!("signals cannot be caught: {error}"))?;
             let registered = signal_hook::flag::register(signal, Arc::clone(&interrupted));
             registered.map_err(|error| format!("signals cannot be caught: {error}"))?;
         }

@@ -233,14 +233,20 @@ impl Conductor<'_> {
         self.shared.end();
     }
 
-    fn is_cut_short(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed) || self.shared.any(|core| &core.has_failed)
+    fn has_failed(&self) -> bool {
+        self.failure.is_some() || self.shared.any(|core| &core.has_failed)
+    }
+
+    /// An interruption ends the publishing; what is under way is still taken and checked.
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     fn wait_for_consumers(&mut self, count: u64) {
         let end_ns = self.clock.now_ns() + CONSUMERS_TIMEOUT_NS;
         while self.shared.consumers_ready() < count
-            && !self.is_cut_short()
+            && !self.has_failed()
+            && !self.is_interrupted()
             && self.clock.now_ns() < end_ns
         {
             self.take_report();
@@ -255,7 +261,7 @@ impl Conductor<'_> {
         let only_consumes = self.options.producers == 0 || self.options.rate == 0.0;
         let has_consumers = self.options.consumers > 0;
         let mut watch = ConfirmWatch { progress: 0, since_ns: self.clock.now_ns() };
-        while self.clock.now_ns() < limit_ns && !self.is_cut_short() {
+        while self.clock.now_ns() < limit_ns && !self.has_failed() && !self.is_interrupted() {
             let consumed = self.shared.all(|core| &core.consumers_done);
             if has_consumers && self.options.cmessages > 0 && consumed {
                 return;
@@ -284,7 +290,7 @@ impl Conductor<'_> {
         let (mut progress, mut since_ns) = (u64::MAX, 0);
         // Cores need a round to hear that publishing is over, and to tell what they published.
         let settle_ns = self.clock.now_ns() + START_AHEAD_NS;
-        while !self.is_cut_short() {
+        while !self.has_failed() {
             let now_ns = self.clock.now_ns();
             if now_ns >= settle_ns && self.is_at_rest() {
                 return;
@@ -361,9 +367,11 @@ impl Conductor<'_> {
     pub(crate) fn measured(&self) -> std::ops::Range<u64> {
         let warmup_ns = (self.options.warmup * 1e9) as u64;
         let ran_ns = self.end_ns.saturating_sub(self.start_ns);
+        let published_ns = self.publishing_end_ns.saturating_sub(self.start_ns);
         let whole = self.interval_ns();
         let end_ns = match self.options.time > 0.0 && ran_ns >= self.limit_ns() {
             true => self.limit_ns() / whole * whole,
+            false if self.is_interrupted() && published_ns >= whole => published_ns / whole * whole,
             false => ran_ns,
         };
         let start_ns = warmup_ns.div_ceil(whole) * whole;
@@ -383,7 +391,7 @@ impl Conductor<'_> {
     fn judge_facts(&self, plan: &Plan, has_failed: bool) -> JudgeFacts {
         JudgeFacts {
             knows_publishers: knows_publishers(self.options, plan),
-            was_cut_short: has_failed || self.interrupted.load(Ordering::Relaxed),
+            was_cut_short: has_failed,
             is_at_rest: self.is_at_rest(),
             has_standstill: self.has_standstill,
             consumers_limited: self.options.cmessages > 0,

@@ -33,6 +33,7 @@ pub(crate) fn execute(
     options: &RunOptions,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
+    refuse_what_would_be_ignored(options)?;
     if let Some(churn) = options.churn {
         return churn::execute(options, churn, interrupted);
     }
@@ -62,6 +63,30 @@ pub(crate) fn execute(
         return Ok(ExitCode::from(BROKEN_PROMISE));
     }
     Ok(if finished.failure.is_some() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
+}
+
+/// Outputs that only a run with messages, and only a single one, can have.
+fn refuse_what_would_be_ignored(options: &RunOptions) -> Result<(), String> {
+    let kind = match (options.churn, options.sweep) {
+        (Some(_), Some(_)) => return Err("--churn and --sweep exclude each other".to_owned()),
+        (Some(_), None) => "--churn",
+        (None, Some(_)) => "--sweep",
+        (None, None) => return Ok(()),
+    };
+    let outputs = [
+        ("--html", options.html.is_some()),
+        ("--hlog", options.hlog.is_some()),
+        ("--ledger", options.ledger.is_some()),
+        (
+            "--output-file other than json",
+            options.churn.is_some()
+                && options.output_file.as_deref().is_some_and(|to| to != "json"),
+        ),
+    ];
+    match outputs.iter().find(|(_, is_asked)| *is_asked) {
+        Some((output, _)) => Err(format!("{kind} cannot write {output}")),
+        None => Ok(()),
+    }
 }
 
 fn sweep_command(

@@ -76,7 +76,8 @@ impl<'a> Setup<'a> {
         let mut links: Vec<Vec<LinkSetup>> = (0..cores).map(|_| Vec::new()).collect();
         for number in 0..self.options.consumers as usize {
             let link = self.consumer_link(number, &mut names)?;
-            links[(number + self.options.producers as usize) % cores].push(link);
+            let core = self.core_of_consumers(number, cores);
+            links[core].push(link);
         }
         for number in 0..self.options.producers as usize {
             let link = self.producer_link(number, &mut names)?;
@@ -87,6 +88,18 @@ impl<'a> Setup<'a> {
         let replies = if self.options.rpc.is_some() { self.plan.publishers.len() } else { 0 };
         let consumer_count = (self.plan.consumers.len() + replies) as u64;
         Ok(Ready { links, facts, consumer_count, queue_names: names })
+    }
+
+    /// What is put back must be seen again by the core that saw it first, to tell the two apart:
+    /// then all consumers of a queue are on one core.
+    fn core_of_consumers(&self, number: usize, cores: usize) -> usize {
+        let options = self.options;
+        let puts_back = options.requeue_once || (options.nack && options.requeue);
+        match (puts_back, options.consumer_channel_count) {
+            (false, _) => (number + options.producers as usize) % cores,
+            (true, 1) => self.plan.consumers[number] % cores,
+            (true, _) => 0,
+        }
     }
 
     fn connect(&mut self) -> Result<Session, SessionError> {

@@ -3,8 +3,9 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{PROGRAM, Relay, check};
@@ -79,6 +80,38 @@ fn two_brokers_are_compared_in_turns() {
     let compared =
         Command::new(PROGRAM).arg("compare").args([of_a, of_b]).output().expect("it starts");
     check(&compared, 0, "4 runs");
+}
+
+#[test]
+fn an_interrupted_run_still_checks_what_it_sent() {
+    let relay = Relay::start(&[]);
+    let mut run = Command::new(PROGRAM)
+        .args(["run", "-h", &relay.uri, "-r", "1000", "-a", "-i", "0.1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut output = BufReader::new(run.stdout.take().expect("its output is a pipe"));
+    let mut text = String::new();
+    output.read_line(&mut text).expect("it prints a line per interval");
+    let interrupt = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
+    assert!(interrupt.expect("kill is there").success());
+    output.read_to_string(&mut text).expect("it prints a summary");
+    assert_eq!(run.wait().expect("it ends").code(), Some(0), "{text}");
+    assert!(text.contains("-> ok") && !text.contains("not checked"), "{text}");
+}
+
+#[test]
+fn what_would_be_ignored_is_refused() {
+    let relay = Relay::start(&[]);
+    check(&relay.run("--churn queue --html x.html"), 1, "--churn cannot write --html");
+    check(&relay.run("--sweep 10:20 --hlog x.hlog"), 1, "--sweep cannot write --hlog");
+}
+
+#[test]
+fn a_sweep_finds_a_knee() {
+    let relay = Relay::start(&[]);
+    let output = relay.run("--sweep 200:800 -a -z 0.2 --knee-p99 1000");
+    check(&output, 0, "knee: ");
 }
 
 #[test]
