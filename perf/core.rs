@@ -1,21 +1,23 @@
 //! One core of the generator: its loop over sockets, schedules and deadlines.
 
+mod publishing;
+mod receiving;
+mod sending;
+mod telling;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use haremq_protocol::frame::write_heartbeat;
-use haremq_protocol::method::{AMQPClass, basic, connection, write_method};
+use haremq_protocol::method::{AMQPClass, basic, write_method};
 use haremq_protocol::types::FieldTable;
-use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, Received, Sent, SocketId, Wait};
+use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, SocketId, Wait};
 
 use crate::meter::{Counts, Meter};
-use crate::publisher::{Pause, Round};
-use crate::roles::{Channel, Ends, Reply, Role, Roles, consumer_tag};
+use crate::roles::{Channel, Reply, Role, Roles, consumer_tag};
 use crate::setup::LinkSetup;
 use crate::shared::{Clock, Shared};
 use crate::verify::{Published, QueueCheck, Rules, Tally};
@@ -23,16 +25,10 @@ use crate::walker::Walker;
 
 /// Most that is encoded for one connection before it is handed to the kernel.
 const OUT_BYTES_MAX: usize = 64 * 1024;
-/// Read from one connection per round.
-const READ_BYTES_MAX: usize = 128 * 1024;
-/// Read at once by a consumer that takes its time, so that it cannot run ahead of it.
-const SLOW_READ_BYTES: usize = 4 * 1024;
 /// A sleep ends this much before it is due: waking takes a while. The rest is spent looking.
 const WAKE_AHEAD_NS: u64 = 60_000;
 /// The signals of the main thread are looked at no later than this.
 const SLEEP_MAX_NS: u64 = 5_000_000;
-/// For the last words of all connections.
-const CLOSE_NS_MAX: u64 = 1_000_000_000;
 
 /// What a core gets.
 pub(crate) struct CoreSetup {
@@ -395,315 +391,4 @@ impl Core<'_> {
             self.dirty.push(link);
         }
     }
-
-    // Publishing.
-
-    fn publish(&mut self, now_ns: u64) -> bool {
-        let Some(start_ns) = self.roles.shared.start_ns() else { return false };
-        if !std::mem::replace(&mut self.has_rules, true) && self.roles.rules.start_unix_ns > 0 {
-            self.roles.rules.start_unix_ns = self.roles.clock.unix_ns(start_ns);
-        }
-        let Some(now_ns) = now_ns.checked_sub(start_ns) else { return false };
-        if !std::mem::replace(&mut self.is_publishing, true) {
-            (0..self.seats.len()).for_each(|index| self.make_ready(index));
-        }
-        if self.has_consumers_waiting && now_ns >= self.consumer_start_delay_ns {
-            self.has_consumers_waiting = false;
-            (0..self.links.len()).for_each(|link| self.mark_dirty(link));
-        }
-        if self.roles.shared.publishing_ends() {
-            self.ready.clear();
-            self.due.clear();
-            self.roles.woken.clear();
-            return false;
-        }
-        while let Some(index) = self.roles.woken.pop() {
-            self.make_ready(index);
-        }
-        while let Some(Reverse((due_ns, index))) = self.due.peek().copied() {
-            if due_ns > now_ns {
-                break;
-            }
-            self.due.pop();
-            self.make_ready(index);
-        }
-        let mut ready = std::mem::take(&mut self.ready);
-        let has_sent = !ready.is_empty();
-        for index in ready.drain(..) {
-            self.seats[index].is_ready = false;
-            self.publish_one(index, now_ns);
-        }
-        // What has become ready meanwhile stays; the buffer is kept.
-        if self.ready.is_empty() {
-            self.ready = ready;
-        }
-        has_sent
-    }
-
-    fn make_ready(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.seats[index].is_ready, true) {
-            self.ready.push(index);
-        }
-    }
-
-    fn publish_one(&mut self, index: usize, now_ns: u64) {
-        let seat = self.seats[index];
-        let link = &mut self.links[seat.link];
-        let publisher = &mut self.roles.publishers[index];
-        // It is woken when its connection has sent all.
-        if link.has_rest {
-            return publisher.hold_back();
-        }
-        let start_ns = self.roles.shared.start_ns().unwrap_or(0);
-        let mut round = Round {
-            out_bytes_max: link.out.len() + link.share_bytes,
-            out: &mut link.out,
-            now_ns,
-            start_unix_ns: self.roles.clock.unix_ns(start_ns),
-            meter: &mut self.roles.meter,
-        };
-        let (pause, expected) = publisher.publish(&mut round);
-        self.roles.expected += expected;
-        if !link.out.is_empty() {
-            self.mark_dirty(seat.link);
-        }
-        match pause {
-            Pause::Full => self.make_ready(index),
-            Pause::Until(due_ns) => self.due.push(Reverse((due_ns, index))),
-            Pause::Done if !seat.is_done => {
-                self.seats[index].is_done = true;
-                self.done_publishers += 1;
-            }
-            Pause::Window | Pause::Done => {}
-        }
-    }
-
-    // Consuming.
-
-    fn receive(&mut self) -> bool {
-        let mut readable = std::mem::take(&mut self.readable);
-        let mut has_received = false;
-        readable.retain(|index| {
-            let now_ns = self.roles.clock.now_ns();
-            if self.paused_until_ns(*index) > now_ns {
-                return true;
-            }
-            has_received = true;
-            self.receive_one(*index);
-            let link = &mut self.links[*index];
-            link.is_readable = !link.is_closed && self.reactor.is_readable(link.socket);
-            link.is_readable
-        });
-        readable.append(&mut self.readable);
-        self.readable = readable;
-        has_received
-    }
-
-    fn receive_one(&mut self, index: usize) {
-        let limit = if self.has_slow_consumers { SLOW_READ_BYTES } else { READ_BYTES_MAX };
-        let link = &mut self.links[index];
-        let roles = &mut self.roles;
-        match self.reactor.receive(link.socket, limit) {
-            Received::Bytes(bytes) => {
-                let now_ns = roles.clock.now_ns();
-                roles.meter.counts.reads += 1;
-                roles.meter.counts.read_bytes += bytes.len() as u64;
-                let Link { channels, out, is_closed, .. } = link;
-                let mut ends = Ends { channels, out, is_closed, now_ns };
-                let walked = link.walker.handle_received(bytes, |part| {
-                    roles.handle_part(&mut ends, part);
-                });
-                if let Err(error) = walked {
-                    roles.fail(format!("the broker broke the protocol: {error}"));
-                }
-            }
-            Received::WouldBlock => return,
-            Received::Closed => {
-                link.is_closed = true;
-                if !roles.shared.ends() {
-                    roles.fail("the broker hung up");
-                }
-            }
-            Received::Failed(error) => {
-                link.is_closed = true;
-                if !roles.shared.ends() {
-                    roles.fail(format!("a connection broke: {error}"));
-                }
-            }
-        }
-        if !self.links[index].out.is_empty() {
-            self.mark_dirty(index);
-        }
-    }
-
-    /// Settles what slow consumers are done with, and asks again where a queue was empty.
-    fn settle_due(&mut self, now_ns: u64) {
-        while let Some(index) = self.roles.empty_gets.pop() {
-            let again_ns = now_ns + self.polling_ns.unwrap_or(0);
-            self.polls.push(Reverse((again_ns, index)));
-        }
-        while let Some(Reverse((poll_ns, index))) = self.polls.peek().copied() {
-            if poll_ns > now_ns {
-                break;
-            }
-            self.polls.pop();
-            let link = self.link_of_consumer[index];
-            self.links[link].out.extend_from_slice(&self.roles.consumers[index].get_frame);
-            self.mark_dirty(link);
-        }
-        if self.has_slow_consumers {
-            for index in 0..self.roles.consumers.len() {
-                let link = self.link_of_consumer[index];
-                self.roles.consumers[index].poll_due(now_ns, &mut self.links[link].out);
-                if !self.links[link].out.is_empty() {
-                    self.mark_dirty(link);
-                }
-            }
-        }
-    }
-
-    /// Twice per timeout, on every connection: simpler than to look which ones were silent.
-    fn send_heartbeats(&mut self, now_ns: u64) {
-        if self.heartbeat_ns == 0 || now_ns < self.next_heartbeat_ns {
-            return;
-        }
-        self.next_heartbeat_ns = now_ns + self.heartbeat_ns / 2;
-        for index in 0..self.links.len() {
-            let link = &mut self.links[index];
-            // The `basic.consume` of a consumer that is to start later would go along.
-            let is_consumer = link.channels.iter().any(|channel| channel.role.consumer().is_some());
-            if self.has_consumers_waiting && is_consumer {
-                continue;
-            }
-            write_heartbeat(&mut link.out);
-            self.mark_dirty(index);
-        }
-    }
-
-    // Sending.
-
-    fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            self.links[index].is_dirty = false;
-            self.flush_one(index);
-        }
-        self.dirty = dirty;
-    }
-
-    fn flush_one(&mut self, index: usize) {
-        let link = &mut self.links[index];
-        if link.is_blocked || link.sent == link.out.len() {
-            return;
-        }
-        match self.reactor.send(link.socket, &link.out[link.sent..]) {
-            Sent::All => {
-                link.out.clear();
-                link.sent = 0;
-                if std::mem::take(&mut link.has_rest) {
-                    self.wake_publishers(index);
-                }
-            }
-            Sent::Partial(count) => {
-                link.sent += count;
-                (link.is_blocked, link.has_rest) = (true, true);
-            }
-            Sent::Failed(error) => {
-                link.is_closed = true;
-                if !self.roles.shared.ends() {
-                    self.roles.fail(format!("a connection broke: {error}"));
-                }
-            }
-        }
-    }
-
-    fn wake_publishers(&mut self, index: usize) {
-        for channel in &self.links[index].channels {
-            self.roles.woken.extend(channel.role.publisher());
-        }
-    }
-
-    // Telling.
-
-    fn tell_counters(&self) {
-        let roles = &self.roles;
-        let counters = &roles.shared.cores[self.index];
-        counters.expected.store(roles.expected, Ordering::Relaxed);
-        counters.first_deliveries.store(roles.first_deliveries, Ordering::Relaxed);
-        let (before, now) = (&self.reported, &roles.meter.counts);
-        let settled = before.confirmed + now.confirmed + before.nacked + now.nacked;
-        let moved = settled + before.received + now.received + before.returned + now.returned;
-        counters.progress.store(moved, Ordering::Relaxed);
-        if self.has_confirms {
-            let unconfirmed = before.sent + now.sent - settled;
-            counters.unconfirmed.store(unconfirmed, Ordering::Relaxed);
-        }
-        if self.done_publishers == roles.publishers.len() {
-            counters.publishers_done.store(true, Ordering::Release);
-        }
-        if roles.done_consumers == roles.consumers.len() {
-            counters.consumers_done.store(true, Ordering::Release);
-        }
-    }
-
-    /// Sends the meter of an interval that is over, or of the last one.
-    fn report(&mut self, now_ns: u64, is_last: bool) {
-        let Some(start_ns) = self.roles.shared.start_ns() else { return };
-        let elapsed_ns = now_ns.saturating_sub(start_ns);
-        while elapsed_ns >= (self.interval + 1) * self.interval_ns || is_last {
-            self.reported.add(&self.roles.meter.counts);
-            let meter = std::mem::replace(&mut self.roles.meter, Meter::new());
-            let report = CoreReport {
-                core: self.index,
-                interval: self.interval,
-                meter,
-                cpu_ns: thread_cpu_ns(),
-            };
-            // Nobody listens any more only if the main thread has ended.
-            let _ = self.reports.send(report);
-            self.interval += 1;
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    // The end.
-
-    fn close(&mut self) {
-        for index in 0..self.links.len() {
-            let link = &mut self.links[index];
-            for channel in &link.channels {
-                if let Some(consumer) = channel.role.consumer() {
-                    self.roles.consumers[consumer].settle_rest(&mut link.out);
-                }
-            }
-            let close = connection::Close {
-                reply_code: 200,
-                reply_text: "Goodbye".into(),
-                class_id: 0,
-                method_id: 0,
-            };
-            let method = AMQPClass::Connection(connection::AMQPMethod::Close(close));
-            write_method(&mut link.out, 0, &method);
-            self.mark_dirty(index);
-        }
-        let failure = self.roles.failure.take();
-        let end_ns = self.roles.clock.now_ns() + CLOSE_NS_MAX;
-        while self.links.iter().any(|link| !link.is_closed) && self.roles.clock.now_ns() < end_ns {
-            self.flush();
-            let wait =
-                if self.readable.is_empty() { Duration::from_millis(1) } else { Duration::ZERO };
-            self.reactor.wait(Wait::Until(wait), || false);
-            self.handle_events();
-            self.receive();
-        }
-        self.roles.failure = failure;
-    }
-}
-
-/// CPU time of the calling thread, in ns.
-fn thread_cpu_ns() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|run_ns| run_ns.parse().ok()).unwrap_or(0)
 }

@@ -200,7 +200,13 @@ pub(crate) struct RunOptions {
     #[arg(long, env = "PRODUCER_RANDOM_START_DELAY", value_name = "SECONDS")]
     pub(crate) producer_random_start_delay: Option<f64>,
     /// Messages per second and consumer, at most
-    #[arg(short = 'R', long, env = "CONSUMER_RATE", default_value_t = -1.0, allow_negative_numbers = true)]
+    #[arg(
+        short = 'R',
+        long,
+        env = "CONSUMER_RATE",
+        default_value_t = -1.0,
+        allow_negative_numbers = true
+    )]
     pub(crate) consumer_rate: f64,
     /// Microseconds that a consumer takes for a message
     #[arg(short = 'L', long, env = "CONSUMER_LATENCY", value_name = "US", default_value_t = 0)]
