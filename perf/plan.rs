@@ -5,7 +5,7 @@ use haremq_protocol::properties::BasicProperties;
 use haremq_protocol::types::FieldTable;
 
 use crate::arguments::{parse_properties, parse_table};
-use crate::body::BODY_BYTES_MIN;
+use crate::body::{BODY_BYTES_MIN, CHECKED_BYTES};
 use crate::options::{MessageFlag, RunOptions};
 use crate::routing::Matching;
 use crate::schedule::Random;
@@ -168,6 +168,10 @@ fn check(options: &RunOptions) -> Result<(), String> {
         (options.multi_ack_every == 0, "--multi-ack-every is at least 1"),
         (options.interval < 0.01, "--interval is at least 0.01 seconds"),
         (options.key_count == 0, "--key-count is at least 1"),
+        (
+            options.ledger.is_some() && options.size < CHECKED_BYTES,
+            "--ledger needs bodies that name their producer: --size is at least 16",
+        ),
         (options.polling && options.raw, "--polling and --raw exclude each other"),
         (
             options.qos != 0

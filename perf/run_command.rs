@@ -11,6 +11,7 @@ use crate::lines::{LinePrinter, summary};
 use crate::options::{RunOptions, SweepRange};
 use crate::outcome::Outcome;
 use crate::run::{Finished, run};
+use crate::uri::hide_passwords;
 use crate::{churn, csv, hlog, html, ledger, sweep};
 
 /// Messages were lost, duplicated, reordered or corrupted.
@@ -46,7 +47,7 @@ pub(crate) fn execute(
         Some(_) => LinePrinter::quiet(),
         None => LinePrinter::new(&options.id, options.format),
     };
-    let command: Vec<String> = std::env::args().collect();
+    let command: Vec<String> = std::env::args().map(|argument| hide_passwords(&argument)).collect();
     if let Some(range) = options.sweep {
         return sweep_command(options, range, &command, interrupted);
     }

@@ -85,6 +85,21 @@ impl BrokerUri {
     }
 }
 
+/// An argument of a command line without the passwords of the addresses in it.
+pub(crate) fn hide_passwords(argument: &str) -> String {
+    let parts = argument.split(',').map(|part| {
+        let Some((scheme, rest)) = part.split_once("://") else { return part.to_owned() };
+        match rest.rsplit_once('@') {
+            Some((login, place)) => {
+                let user = login.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}:***@{place}")
+            }
+            None => part.to_owned(),
+        }
+    });
+    parts.collect::<Vec<_>>().join(",")
+}
+
 fn split_port(place: &str) -> Result<(&str, u16), UriError> {
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),
@@ -147,6 +162,13 @@ mod tests {
         let uri = "amqp://a%40b:p%3aw@h:1/%2fx";
         assert_eq!(parts(uri), expected("h", 1, "a@b", "p:w", "/x"));
         assert!(!uri.parse::<BrokerUri>().expect("sound").shown.contains("p%3aw"));
+    }
+
+    #[test]
+    fn passwords_are_hidden() {
+        let hidden = hide_passwords("--uris=amqp://u:secret@h:1/v,amqp://h2");
+        assert_eq!(hidden, "--uris=amqp://u:***@h:1/v,amqp://h2");
+        assert_eq!(hide_passwords("--headers=a=1,b=2"), "--headers=a=1,b=2");
     }
 
     #[test]
