@@ -29,11 +29,13 @@ pub type TopicCases = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
 /// Where the last panic was and what it said; a task's join error has only the latter.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// The program of a suite: `suite!("name": module::check, module::check)`.
+/// The program of a suite: `suite!("name": module::check, module::check)`. It has one thread: with
+/// more, amqprs can see the answer of a `basic.get` before it has noted who asked, and then
+/// panics.
 #[macro_export]
 macro_rules! suite {
     ($name:literal: $($module:ident::$check:ident),+ $(,)?) => {
-        #[tokio::main(worker_threads = 2)]
+        #[tokio::main(flavor = "current_thread")]
         async fn main() -> std::process::ExitCode {
             $crate::run($name, &[$((stringify!($check), || Box::pin($module::$check()))),+]).await
         }
