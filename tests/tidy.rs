@@ -70,6 +70,7 @@ const LAYERS: [Layer; 10] = [
             "clap",
             "crc32fast",
             "hdrhistogram",
+            "rtrb",
             "serde",
             "serde_json",
             "signal-hook",
