@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .machine import resident_bytes
 from .processes import (
     Started,
     children_of,
@@ -18,6 +19,8 @@ from .processes import (
 )
 
 START_SECONDS = 120.0
+# What a run may leave behind before the next one would measure its traces, too.
+LEFT_BEHIND_MAX = 256 * 2**20
 
 
 class Broker:
@@ -41,6 +44,10 @@ class Broker:
         """What the program says of itself, where it tells clients something else."""
         return None
 
+    def is_bloated(self):
+        """Whether earlier runs have left much behind in its memory."""
+        return False
+
     def start(self):
         """Starts it, if that is ours to do."""
 
@@ -63,14 +70,23 @@ class Local(Broker):
         self.folder = Path(folder)
         self.log = self.folder / "output.log"
         self.started = None
+        self.bytes_at_start = 0
+
+    def is_bloated(self):
+        return resident_bytes(self.pid) > self.bytes_at_start + LEFT_BEHIND_MAX
 
     def launch(self, command, port, **options):
         """Starts the command and waits until it speaks AMQP."""
         self.uri = f"amqp://guest:guest@127.0.0.1:{port}"
         self.started = Started(["taskset", "-c", str(self.cpu), *command], self.log, **options)
         self.command = shown(self.started.command)
-        self.pid = self.started.pid
         wait_until(lambda: speaks_amqp(port), self.started, START_SECONDS, self.log)
+        self.pid = self.find_pid()
+        self.bytes_at_start = resident_bytes(self.pid)
+
+    def find_pid(self):
+        """The broker's own process, where what was started is not it."""
+        return self.started.pid
 
     def clear(self):
         """An empty folder."""
@@ -125,7 +141,6 @@ class RabbitMq(Local):
         epmd = ["taskset", "-c", str(self.cpu), "epmd", "-port", str(epmd_port)]
         self.epmd = Started(epmd, self.folder / "epmd.log", env=env)
         self.launch([self.server], port, env=env, cwd=self.folder)
-        self.pid = self.machine_pid()
 
     def environment(self, dist_port, epmd_port):
         """Settings that RabbitMQ's scripts take from the environment."""
@@ -148,8 +163,8 @@ class RabbitMq(Local):
             "-kernel inet_dist_use_interface {127,0,0,1}",
         }
 
-    def machine_pid(self):
-        """The Erlang machine; RabbitMQ's script waits for it as its parent."""
+    def find_pid(self):
+        # The Erlang machine; RabbitMQ's script waits for it as its parent.
         machines = [p for p, name in children_of(self.started.pid).items() if "beam" in name]
         return machines[0] if machines else self.started.pid
 
@@ -221,7 +236,8 @@ def find_rabbitmq(given, may_install):
 def installed_rabbitmq(given):
     """The start script, if it is there."""
     if given is not None:
-        return given if os.access(given, os.X_OK) else None
+        # It is started in a folder of its own.
+        return os.path.abspath(given) if os.access(given, os.X_OK) else None
     places = glob.glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
     return max(places, default=None)
 

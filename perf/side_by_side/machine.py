@@ -32,6 +32,12 @@ def process_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
+def resident_bytes(pid):
+    """A process's resident memory; 0 if it is gone."""
+    fields = value_of(read(f"/proc/{pid}/status"), "VmRSS").split()
+    return int(fields[0]) * 1024 if fields else 0
+
+
 def own_seconds():
     """CPU seconds of this program and of the generators that it has waited for."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
