@@ -108,6 +108,9 @@ impl Way for Moved {
     }
 }
 
+/// Its name, the parts in which the body comes, and what becomes of it.
+type Case<'a> = (&'a str, &'a [&'a [u8]], Box<dyn Way>);
+
 fn bench_ways(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("body from read to delivery");
     for size in SIZES {
@@ -115,7 +118,7 @@ fn bench_ways(criterion: &mut Criterion) {
         let whole = [&body[..]];
         let (first, second) = body.split_at(size / 2);
         let parted = [first, second];
-        let cases: [(&str, &[&[u8]], Box<dyn Way>); 4] = [
+        let cases: [Case<'_>; 4] = [
             ("read whole, copied", &whole, Box::new(Copied::default())),
             ("read whole, moved", &whole, Box::new(Moved::default())),
             ("put together, copied", &parted, Box::new(Copied::default())),

@@ -23,7 +23,8 @@ pub(crate) fn ns_per_call(time: Duration, mut step: impl FnMut()) -> Value {
     });
     let mut repeats: Vec<f64> = repeats.collect();
     repeats.sort_by(f64::total_cmp);
-    json!({ "median": repeats[repeats.len() / 2], "min": repeats[0], "max": repeats[repeats.len() - 1] })
+    let (middle, last) = (repeats.len() / 2, repeats.len() - 1);
+    json!({ "median": repeats[middle], "min": repeats[0], "max": repeats[last] })
 }
 
 /// What is told of times in nanoseconds; null of none.
@@ -33,7 +34,8 @@ pub(crate) fn quantiles(mut times_ns: Vec<u64>) -> Value {
     }
     times_ns.sort_unstable();
     let at = |share: f64| times_ns[((times_ns.len() - 1) as f64 * share) as usize];
-    json!({ "count": times_ns.len(), "min": at(0.0), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+    let count = times_ns.len();
+    json!({ "count": count, "min": at(0.0), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
 }
 
 /// CPU time of the calling thread in nanoseconds; 0 where the kernel does not tell.
