@@ -1,9 +1,12 @@
 //! Every bound of a shard, with its unit.
 
-/// Deliveries that one queue makes in one tick.
-pub const DELIVERIES_PER_QUEUE_AND_TICK: usize = 256;
+/// Deliveries of one tick, shared by the queues that have some to make. More than the small
+/// messages of one read, so that a lone queue delivers as fast as it takes in.
+pub const DELIVERIES_PER_TICK: usize = 2048;
+/// Deliveries that one queue may make in one tick, however many queues there are.
+pub const DELIVERIES_PER_QUEUE_AND_TICK_MIN: usize = 256;
 /// Parcels taken from one mesh ring in one tick.
-pub const PARCELS_PER_RING_AND_TICK: usize = 256;
+pub const PARCELS_PER_RING_AND_TICK: usize = 1024;
 /// Messages of purged and deleted queues whose memory is given back in one tick.
 pub const DISCARDS_PER_TICK: usize = 4096;
 
@@ -70,6 +73,7 @@ const _: () = {
     assert!(HANDSHAKE_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
     assert!(MESSAGE_BYTES_MAX <= haremq_protocol::content::BODY_BYTES_MAX);
     assert!(HALF_RECEIVED_BYTES_MAX as u64 >= MESSAGE_BYTES_MAX);
+    assert!(DELIVERIES_PER_QUEUE_AND_TICK_MIN <= DELIVERIES_PER_TICK);
     assert!(OUTPUT_LOW_BYTES < OUTPUT_PAUSE_BYTES);
     assert!(IDLE_BUFFER_BYTES_MAX < OUTPUT_LOW_BYTES);
 };

@@ -4,7 +4,9 @@ use haremq_broker::ids::{ChannelAddress, QueueId};
 use haremq_broker::queue::{Command, Context, Delivery, Effect};
 
 use super::requests::saturate;
-use crate::limits::{DELIVERIES_PER_QUEUE_AND_TICK, SWEEP_MS, SWEPT_PER_TICK};
+use crate::limits::{
+    DELIVERIES_PER_QUEUE_AND_TICK_MIN, DELIVERIES_PER_TICK, SWEEP_MS, SWEPT_PER_TICK,
+};
 use crate::mesh::Answer;
 use crate::shard::Shard;
 use crate::timers::Timer;
@@ -146,8 +148,10 @@ impl Shard {
 
     /// Lets every listed queue deliver its share of a tick.
     pub(crate) fn dispatch_queues(&mut self) {
-        let budget = u32::try_from(DELIVERIES_PER_QUEUE_AND_TICK).expect("a small constant");
-        for _ in 0..self.home.runnable.len() {
+        let queues = self.home.runnable.len();
+        let share = DELIVERIES_PER_TICK / queues.max(1);
+        let budget = u32::try_from(share.max(DELIVERIES_PER_QUEUE_AND_TICK_MIN)).expect("small");
+        for _ in 0..queues {
             let id = self.home.runnable.pop_front().expect("counted");
             let Some(entry) = self.home.queues.get_mut(&id) else {
                 continue;
