@@ -149,9 +149,6 @@ pub(crate) struct RunOptions {
     /// Empty the queues before the start
     #[arg(long)]
     pub(crate) purge: bool,
-    /// Delete the queues and the exchange that were declared, at the end
-    #[arg(long)]
-    pub(crate) cleanup: bool,
 
     // Messages.
     /// Octets of a body, at least 12; from 24 on everything is checked and timed
