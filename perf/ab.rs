@@ -31,6 +31,7 @@ pub(crate) fn execute(
     if parsed.options.time == 0.0 && parsed.options.pmessages == 0 {
         return Err("the run has no end: give --time or --pmessages after --".to_owned());
     }
+    refuse_what_would_be_ignored(&parsed.options)?;
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for round in 0..options.rounds {
         let mut pair = [("A", &options.a, &mut a), ("B", &options.b, &mut b)];
@@ -58,6 +59,23 @@ pub(crate) fn execute(
     }
     a.append(&mut b);
     Ok(a)
+}
+
+/// Flags that make something else of a run, or files of a single one.
+fn refuse_what_would_be_ignored(options: &RunOptions) -> Result<(), String> {
+    let flags = [
+        ("--sweep", options.sweep.is_some()),
+        ("--churn", options.churn.is_some()),
+        ("--html", options.html.is_some()),
+        ("--hlog", options.hlog.is_some()),
+        ("--ledger", options.ledger.is_some()),
+        ("--output-file (ab has --json)", options.output_file.is_some()),
+        ("--uris (ab has --a and --b)", !options.uris.is_empty()),
+    ];
+    match flags.iter().find(|(_, is_asked)| *is_asked) {
+        Some((flag, _)) => Err(format!("ab does not take {flag} for its runs")),
+        None => Ok(()),
+    }
 }
 
 fn line(outcome: &Outcome) -> String {

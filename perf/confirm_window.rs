@@ -37,6 +37,11 @@ impl ConfirmWindow {
         ConfirmWindow { slots, first: 0, next: 0, open: 0, open_max: u64::from(open_max) }
     }
 
+    /// Unconfirmed messages, at most.
+    pub(crate) fn open_max(&self) -> u64 {
+        self.open_max
+    }
+
     /// Another message may be sent.
     pub(crate) fn has_room(&self) -> bool {
         self.open < self.open_max && self.next - self.first < self.slots.len() as u64

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use haremq_protocol::ack::{write_ack, write_nack};
 
+use crate::ledger::Origin;
 use crate::verify::OrderCheck;
 
 /// How all consumers of a run behave.
@@ -42,6 +43,15 @@ impl ConsumerRules {
 pub(crate) struct Delivery {
     pub(crate) tag: u64,
     pub(crate) redelivered: bool,
+    /// Of a message of this run, once its body is read.
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Delivery {
+    /// Of a message whose body is still to come.
+    pub(crate) fn new(tag: u64, redelivered: bool) -> Delivery {
+        Delivery { tag, redelivered, origin: None }
+    }
 }
 
 /// One consumer on its channel.
@@ -56,9 +66,14 @@ pub(crate) struct Consumer {
     pub(crate) get_frame: Vec<u8>,
     /// It answers requests instead of timing messages.
     pub(crate) is_server: bool,
+    /// What it settles for good is asked for with [`Consumer::drain_settled`].
+    pub(crate) is_recorded: bool,
     rules: ConsumerRules,
     unsettled: u32,
     last_tag: u64,
+    /// If it is recorded: those that wait for their group, and then those that are settled.
+    grouped: Vec<Origin>,
+    settled: Vec<Origin>,
     /// Being worked on, in order, and when each is done.
     working: VecDeque<(Delivery, u64)>,
     free_at_ns: u64,
@@ -73,9 +88,12 @@ impl Consumer {
             received: 0,
             get_frame: Vec::new(),
             is_server: false,
+            is_recorded: false,
             rules,
             unsettled: 0,
             last_tag: 0,
+            grouped: Vec::new(),
+            settled: Vec::new(),
             working: VecDeque::new(),
             free_at_ns: 0,
         }
@@ -131,14 +149,23 @@ impl Consumer {
         if self.rules.no_ack { self.free_at_ns } else { 0 }
     }
 
+    /// The messages that the broker may forget now, or is about to be told so.
+    pub(crate) fn drain_settled(&mut self) -> impl Iterator<Item = Origin> + '_ {
+        self.settled.drain(..)
+    }
+
     fn settle(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
-        let Delivery { tag, redelivered } = delivery;
+        let Delivery { tag, redelivered, origin } = delivery;
         if self.rules.requeue_once && !redelivered {
             return write_nack(out, self.channel, tag, false, true);
         }
+        let is_for_good = !(self.rules.nack && self.rules.requeue);
+        let recorded = origin.filter(|_| self.is_recorded && is_for_good);
         if self.rules.requeue_once || self.rules.settle_every == 1 {
+            self.settled.extend(recorded);
             return self.write_settlement(tag, false, out);
         }
+        self.grouped.extend(recorded);
         self.unsettled += 1;
         self.last_tag = tag;
         if self.unsettled >= self.rules.settle_every {
@@ -150,6 +177,7 @@ impl Consumer {
     pub(crate) fn settle_rest(&mut self, out: &mut Vec<u8>) {
         if self.unsettled > 0 {
             self.unsettled = 0;
+            self.settled.append(&mut self.grouped);
             self.write_settlement(self.last_tag, true, out);
         }
     }
@@ -183,7 +211,7 @@ mod tests {
         let mut consumer = Consumer::new(1, 0, rules);
         let mut out = Vec::new();
         for tag in 1..=count {
-            consumer.handle_delivery(Delivery { tag, redelivered }, 0, &mut out);
+            consumer.handle_delivery(Delivery::new(tag, redelivered), 0, &mut out);
         }
         let frames = out.chunks(FRAME_BYTES);
         frames.map(|frame| (frame[10], u64::from(frame[18]), frame[19])).collect()
@@ -209,12 +237,39 @@ mod tests {
         assert_eq!(settlements(rules, 1, true), [(80, 1, 0)]);
     }
 
+    /// What is recorded as settled after each of `count` deliveries.
+    fn recorded(rules: ConsumerRules, count: u64, redelivered: bool) -> Vec<Vec<u64>> {
+        let mut consumer = Consumer::new(1, 0, rules);
+        consumer.is_recorded = true;
+        let settled = (1..=count).map(|tag| {
+            let origin = Some(Origin { publisher: 0, seq: tag });
+            let delivery = Delivery { origin, ..Delivery::new(tag, redelivered) };
+            consumer.handle_delivery(delivery, 0, &mut Vec::new());
+            consumer.drain_settled().map(|origin| origin.seq).collect()
+        });
+        settled.collect()
+    }
+
+    #[test]
+    fn only_what_is_settled_for_good_is_recorded() {
+        const NOTHING: Vec<u64> = Vec::new();
+        let groups = ConsumerRules { settle_every: 2, ..RULES };
+        assert_eq!(recorded(RULES, 2, false), [[1], [2]]);
+        assert_eq!(recorded(groups, 3, false), [NOTHING, vec![1, 2], NOTHING]);
+        let once = ConsumerRules { requeue_once: true, ..RULES };
+        assert_eq!(recorded(once, 1, false), [NOTHING]);
+        assert_eq!(recorded(once, 1, true), [[1]]);
+        let put_back = ConsumerRules { nack: true, ..RULES };
+        assert_eq!(recorded(put_back, 1, false), [NOTHING]);
+        assert_eq!(recorded(ConsumerRules { requeue: false, ..put_back }, 1, false), [[1]]);
+    }
+
     #[test]
     fn a_slow_consumer_settles_when_it_is_done() {
         let mut consumer = Consumer::new(1, 0, ConsumerRules { service_ns: 100, ..RULES });
         let mut out = Vec::new();
         for tag in 1..=2 {
-            consumer.handle_delivery(Delivery { tag, redelivered: false }, 50, &mut out);
+            consumer.handle_delivery(Delivery::new(tag, false), 50, &mut out);
         }
         assert_eq!(consumer.poll_due(149, &mut out), Some(150));
         assert!(out.is_empty());

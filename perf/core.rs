@@ -2,6 +2,7 @@
 
 mod publishing;
 mod receiving;
+mod recording;
 mod sending;
 mod telling;
 
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 use haremq_protocol::method::{AMQPClass, basic, write_method};
 use haremq_protocol::types::FieldTable;
-use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, SocketId, Wait};
+use haremq_reactor::{Reactor, ReactorConfig, ReactorEvent, SocketId, Wait, Waker};
 
+use crate::ledger::Recorder;
 use crate::meter::{Counts, Meter};
 use crate::roles::{Channel, Reply, Role, Roles, consumer_tag};
 use crate::setup::LinkSetup;
@@ -47,6 +49,7 @@ pub(crate) struct CoreSetup {
     pub(crate) consumer_start_delay_ns: u64,
     pub(crate) has_lag: bool,
     pub(crate) is_raw: bool,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// One interval of one core.
@@ -75,6 +78,7 @@ struct Link {
     channels: Vec<Channel>,
     out: Vec<u8>,
     sent: usize,
+    held: Held,
     /// The kernel takes nothing more for now.
     is_blocked: bool,
     /// It did not take all of `out` at once: its producers wait until it has.
@@ -84,6 +88,15 @@ struct Link {
     is_readable: bool,
     /// Octets that one of its producers may encode per round.
     share_bytes: usize,
+}
+
+/// Settlements that wait until the ledger has what they settle.
+#[derive(Debug, Default)]
+struct Held {
+    /// What they settle is still being gathered.
+    gathering: Vec<u8>,
+    /// It is under way to the file.
+    under_way: Vec<u8>,
 }
 
 /// A producer's place in the loop.
@@ -96,6 +109,7 @@ struct Seat {
 
 struct Core<'a> {
     reactor: Reactor,
+    waker: Waker,
     roles: Roles<'a>,
     links: Vec<Link>,
     /// By slot of the reactor.
@@ -159,11 +173,13 @@ impl<'a> Core<'a> {
             empty_gets: Vec::new(),
             done_consumers: 0,
             is_raw: setup.is_raw,
+            recorder: setup.recorder,
             has_lag: setup.has_lag,
             blocked: 0,
             failure: None,
         };
         let mut core = Core {
+            waker: reactor.waker(),
             reactor,
             roles,
             links: Vec::new(),
@@ -207,7 +223,10 @@ impl<'a> Core<'a> {
         let mut out = Vec::new();
         let share_bytes = OUT_BYTES_MAX / setup.publishers.len().max(1);
         let first_publisher = self.roles.publishers.len();
-        for publisher in setup.publishers {
+        for mut publisher in setup.publishers {
+            if self.roles.recorder.is_some() {
+                publisher.begin_reserving();
+            }
             self.has_confirms |= publisher.window.is_some();
             channels.push(Role::Publisher(self.roles.publishers.len()));
             self.roles.publishers.push(publisher);
@@ -230,6 +249,7 @@ impl<'a> Core<'a> {
                 write_consume(&mut out, consumer.channel, &queue, no_ack, arguments);
             }
             self.has_slow_consumers |= consumer.is_slow();
+            consumer.is_recorded = self.roles.recorder.is_some();
             self.roles.consumers.push(consumer);
             self.link_of_consumer.push(index);
         }
@@ -254,6 +274,7 @@ impl<'a> Core<'a> {
             channels,
             out,
             sent: 0,
+            held: Held::default(),
             is_blocked: false,
             has_rest: false,
             is_closed: false,
@@ -313,9 +334,11 @@ impl Core<'_> {
     fn loop_until_end(&mut self) {
         while !self.roles.shared.ends() && self.roles.failure.is_none() {
             let wait = self.wait_for();
-            self.reactor.wait(wait, || false);
+            let recorder = self.roles.recorder.as_ref();
+            self.reactor.wait(wait, || recorder.is_some_and(Recorder::has_answer));
             let began_ns = self.roles.clock.now_ns();
             let events = self.handle_events();
+            self.record();
             let sent = self.publish(began_ns);
             let received = self.receive();
             self.settle_due(began_ns);

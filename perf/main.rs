@@ -26,6 +26,7 @@ mod roles;
 mod routing;
 mod run;
 mod run_command;
+mod run_set;
 mod scenario;
 mod schedule;
 mod seq_set;

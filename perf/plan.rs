@@ -66,6 +66,9 @@ impl Plan {
     /// What cannot be done, for the user.
     pub(crate) fn new(options: &RunOptions) -> Result<Plan, String> {
         check(options)?;
+        if options.ledger.is_some() {
+            check_ledger(options)?;
+        }
         if options.rpc.is_some() {
             return Plan::of_requests(options);
         }
@@ -98,6 +101,15 @@ impl Plan {
         }
         let consumers = (0..consumer_count).map(|number| number % queues.len().max(1)).collect();
         let durable = options.flag.contains(&MessageFlag::Persistent) || options.quorum_queue;
+        let is_reach_known = matching != Matching::Unknown
+            && !(options.predeclared && !is_default && options.exchange.is_some());
+        if options.ledger.is_some() && !is_reach_known {
+            return Err(
+                "--ledger must know which queue gets what: an exchange whose bindings are \
+                        not made by this run, or of a type that is not known, does not do"
+                    .to_owned(),
+            );
+        }
         Ok(Plan {
             declares_exchange: !options.predeclared
                 && !exchange.is_empty()
@@ -114,8 +126,7 @@ impl Plan {
             consumers,
             properties: properties(options)?,
             mandatory: options.flag.contains(&MessageFlag::Mandatory),
-            is_reach_known: matching != Matching::Unknown
-                && !(options.predeclared && !is_default && options.exchange.is_some()),
+            is_reach_known,
         })
     }
 }
@@ -168,10 +179,6 @@ fn check(options: &RunOptions) -> Result<(), String> {
         (options.multi_ack_every == 0, "--multi-ack-every is at least 1"),
         (options.interval < 0.01, "--interval is at least 0.01 seconds"),
         (options.key_count == 0, "--key-count is at least 1"),
-        (
-            options.ledger.is_some() && options.size < CHECKED_BYTES,
-            "--ledger needs bodies that name their producer: --size is at least 16",
-        ),
         (options.polling && options.raw, "--polling and --raw exclude each other"),
         (
             options.qos != 0
@@ -191,6 +198,38 @@ fn check(options: &RunOptions) -> Result<(), String> {
         Some((_, text)) => Err((*text).to_owned()),
         None => Ok(()),
     }
+}
+
+/// What a run must be like for its ledger to say what a broker owes: see [`crate::ledger`].
+fn check_ledger(options: &RunOptions) -> Result<(), String> {
+    let is_named = !options.queue.is_empty() || options.queue_pattern.is_some();
+    let deletes = options.auto_delete && !options.quorum_queue && !options.predeclared;
+    let wants = [
+        (options.producers == 0 || options.rate == 0.0, "producers"),
+        (options.confirm <= 0, "confirms (-c), as nothing else is a promise"),
+        (options.autoack, "acknowledgements (no -a), as else nobody knows what was under way"),
+        (!is_named, "named queues (-u or -qp), as others are gone with their connection"),
+        (deletes, "queues that outlive their consumers (-ad false)"),
+        (smallest_body(options) < CHECKED_BYTES, "bodies that name their producer (16 octets)"),
+        (options.rpc.is_some(), "no --rpc, as replies are nobody's to keep"),
+        (options.raw, "no --raw"),
+    ];
+    let missing: Vec<&str> =
+        wants.iter().filter(|(is_missing, _)| *is_missing).map(|(_, want)| *want).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!("--ledger needs {}", missing.join("; "))),
+    }
+}
+
+/// Octets of the smallest body that is asked for; 0 if a file of bodies cannot be read.
+pub(crate) fn smallest_body(options: &RunOptions) -> usize {
+    let sizes = options.variable_size.iter().map(|step| step.value as usize);
+    let files = options
+        .body
+        .iter()
+        .map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize));
+    sizes.chain(files).min().unwrap_or(options.size)
 }
 
 fn queue_names(options: &RunOptions) -> Result<Vec<String>, String> {

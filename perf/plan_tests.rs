@@ -48,6 +48,29 @@ fn topics_reach_what_they_match() {
 }
 
 #[test]
+fn a_ledger_needs_promises_that_last() {
+    assert!(plan("--ledger x -u q -ad false -c 10").is_ok());
+    assert!(plan("--ledger x -qp q-%d -qpf 1 -qpt 2 -qq -c 10").is_ok());
+    for (flags, named) in [
+        ("-u q -ad false -c 10 -x 0", "producers"),
+        ("-u q -ad false", "confirms"),
+        ("-u q -ad false -c 10 -a", "acknowledgements"),
+        ("-u q -c 10", "outlive"),
+        ("-ad false -c 10", "named queues"),
+        ("-u q -ad false -c 10 -s 15", "16 octets"),
+        ("-u q -ad false -c 10 -vs 100:1 -vs 15:1", "16 octets"),
+        ("-u q -ad false -c 10 --rpc private", "--rpc"),
+        ("-u q -p -c 10 -e made-by-others", "bindings"),
+        ("-u q -ad false -c 10 -t x-random", "bindings"),
+    ] {
+        let refusal = plan(&format!("--ledger x {flags}")).expect_err(flags);
+        assert!(refusal.contains(named), "{flags}: {refusal}");
+    }
+    let all = plan("--ledger x").expect_err("much is missing");
+    assert!(all.contains("confirms") && all.contains("named queues"), "{all}");
+}
+
+#[test]
 fn what_cannot_work_is_refused() {
     for flags in [
         "-s 11",

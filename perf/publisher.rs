@@ -5,10 +5,16 @@ use haremq_protocol::publish::write_publish;
 
 use crate::body::{BodyFormat, Stamp};
 use crate::confirm_window::{ConfirmWindow, SendTime};
+use crate::ledger::{Fate, Origin, Recorder};
 use crate::meter::{Meter, note};
 use crate::schedule::Schedule;
 use crate::seq_set::SeqSet;
 use crate::verify::{Published, expand};
+
+/// Numbers on record ahead of the next one: enough for what can be sent while the medium is busy,
+/// and no more, as after a kill nobody knows which of them were used.
+const RESERVED_MIN: u64 = 1024;
+const RESERVED_MAX: u64 = 65_536;
 
 /// The frames of one publish, encoded once; a message is a copy with another head of its body.
 #[derive(Clone, Debug)]
@@ -105,6 +111,10 @@ pub(crate) struct Publisher {
     /// Requests without a reply, and how many there may be.
     pub(crate) requests: Option<Requests>,
     pub(crate) next: u64,
+    /// With a ledger: numbers below this are on record as perhaps sent, the others must wait.
+    pub(crate) reserved: u64,
+    /// The same, once what is under way to the ledger has arrived there.
+    reserving: u64,
     /// Until then the broker held it back, by its confirms or its socket: in ns after the start.
     free_from_ns: u64,
     is_held_back: bool,
@@ -156,6 +166,8 @@ impl Publisher {
             confirmed: None,
             requests: None,
             next: 0,
+            reserved: u64::MAX,
+            reserving: u64::MAX,
             free_from_ns: 0,
             is_held_back: false,
             nacked: SeqSet::default(),
@@ -172,6 +184,10 @@ impl Publisher {
             }
             if round.out.len() >= round.out_bytes_max {
                 break Pause::Full;
+            }
+            // The broker does not hold it back: what is late now is the generator's fault.
+            if self.next >= self.reserved {
+                break Pause::Window;
             }
             if self.window.as_ref().is_some_and(|window| !window.has_room()) {
                 self.is_held_back = true;
@@ -241,8 +257,9 @@ impl Publisher {
         is_accepted: bool,
         now_ns: u64,
         meter: &mut Meter,
+        mut recorder: Option<&mut Recorder>,
     ) -> Option<u64> {
-        let Publisher { window, confirmed, nacked, deliveries, next, .. } = self;
+        let Publisher { number, window, confirmed, nacked, deliveries, next, .. } = self;
         let window = window.as_mut()?;
         // Tag 0 with `multiple` means all.
         let seq = match (delivery_tag.checked_sub(1), multiple) {
@@ -251,7 +268,11 @@ impl Publisher {
             (None, false) => return None,
         };
         let mut refused = 0;
+        let fate = if is_accepted { Fate::Confirmed } else { Fate::Refused };
         let is_known = window.settle(seq, multiple, |seq, time| {
+            if let Some(recorder) = recorder.as_deref_mut() {
+                recorder.settle(fate, Origin { publisher: *number, seq });
+            }
             if !is_accepted {
                 nacked.insert(seq);
                 refused += deliveries[(seq % deliveries.len() as u64) as usize];
@@ -276,12 +297,41 @@ impl Publisher {
     }
 
     /// A message came back; returns the deliveries that are not to be expected any more.
-    pub(crate) fn handle_return(&mut self, stamp: &Stamp) -> u64 {
+    pub(crate) fn handle_return(&mut self, stamp: &Stamp, recorder: Option<&mut Recorder>) -> u64 {
         let seq = expand(stamp.seq, self.next);
         if stamp.publisher != self.number || !self.returned.insert(seq) {
             return 0;
         }
+        if let Some(recorder) = recorder {
+            recorder.settle(Fate::Returned, Origin { publisher: self.number, seq });
+        }
         self.deliveries[(seq % self.deliveries.len() as u64) as usize]
+    }
+
+    /// From now on numbers must be on record before they are used.
+    pub(crate) fn begin_reserving(&mut self) {
+        (self.reserved, self.reserving) = (0, 0);
+    }
+
+    /// Numbers up to which it should be on record, if that is more than it is; it then counts on
+    /// [`Publisher::handle_reserved`].
+    pub(crate) fn poll_reservation(&mut self) -> Option<u64> {
+        let open_max = self.window.as_ref().map_or(0, ConfirmWindow::open_max);
+        let ahead = (open_max * 4).clamp(RESERVED_MIN, RESERVED_MAX);
+        let wanted = self.next.saturating_add(ahead).min(self.limit);
+        let is_enough = self.reserving >= wanted || self.reserving - self.next > ahead / 2;
+        if is_enough {
+            return None;
+        }
+        self.reserving = wanted;
+        Some(wanted)
+    }
+
+    /// What it wanted is on record; true if it may have waited for that.
+    pub(crate) fn handle_reserved(&mut self) -> bool {
+        let had_to_wait = self.next >= self.reserved && self.reserving > self.reserved;
+        self.reserved = self.reserving;
+        had_to_wait
     }
 
     /// The broker does not read: what is late from here on is not the generator's fault.

@@ -10,6 +10,7 @@ use haremq_protocol::publish::write_publish;
 
 use crate::body::{BodyReader, Damage, Stamp};
 use crate::consumer::{Consumer, Delivery};
+use crate::ledger::Recorder;
 use crate::meter::{Meter, note};
 use crate::publisher::Publisher;
 use crate::shared::{Clock, Shared};
@@ -88,7 +89,7 @@ fn read_deliver(payload: &[u8]) -> Option<Delivery> {
     let (tag_bytes, rest) = rest.split_first()?;
     let (tag, rest) = rest.get(usize::from(*tag_bytes)..)?.split_first_chunk::<8>()?;
     let redelivered = *rest.first()? & 1 != 0;
-    Some(Delivery { tag: u64::from_be_bytes(*tag), redelivered })
+    Some(Delivery::new(u64::from_be_bytes(*tag), redelivered))
 }
 
 impl Reply {
@@ -128,6 +129,8 @@ pub(crate) struct Roles<'a> {
     pub(crate) is_raw: bool,
     /// Bodies tell when they were really sent.
     pub(crate) has_lag: bool,
+    /// Of the ledger, if one is kept.
+    pub(crate) recorder: Option<Recorder>,
     /// `connection.blocked` was told so often.
     pub(crate) blocked: u64,
     pub(crate) failure: Option<String>,
@@ -138,6 +141,8 @@ pub(crate) struct Ends<'a> {
     /// By number, from 1.
     pub(crate) channels: &'a mut [Channel],
     pub(crate) out: &'a mut Vec<u8>,
+    /// With a ledger: settlements that wait until it has them.
+    pub(crate) held: &'a mut Vec<u8>,
     pub(crate) is_closed: &'a mut bool,
     /// Now, on the clock.
     pub(crate) now_ns: u64,
@@ -178,7 +183,7 @@ impl Roles<'_> {
     #[inline]
     fn handle_method(&mut self, ends: &mut Ends<'_>, frame: Frame<'_>) {
         if self.is_raw && method_ids(frame.payload) == Some(BASIC_PUBLISH) {
-            let delivery = Delivery { tag: 0, redelivered: false };
+            let delivery = Delivery::new(0, false);
             return self.expect_content(ends, frame.channel, Carrier::Deliver(delivery));
         }
         if let Some(delivery) = read_deliver(frame.payload) {
@@ -190,13 +195,11 @@ impl Roles<'_> {
         };
         match method {
             ServerMethod::Deliver(deliver) => {
-                let delivery =
-                    Delivery { tag: deliver.delivery_tag, redelivered: deliver.redelivered };
+                let delivery = Delivery::new(deliver.delivery_tag, deliver.redelivered);
                 self.expect_content(ends, frame.channel, Carrier::Deliver(delivery));
             }
             ServerMethod::GetOk(get_ok) => {
-                let delivery =
-                    Delivery { tag: get_ok.delivery_tag, redelivered: get_ok.redelivered };
+                let delivery = Delivery::new(get_ok.delivery_tag, get_ok.redelivered);
                 self.expect_content(ends, frame.channel, Carrier::GetOk(delivery));
             }
             ServerMethod::Return(_) => self.expect_content(ends, frame.channel, Carrier::Return),
@@ -270,7 +273,8 @@ impl Roles<'_> {
             (Some(Carrier::Return), _, Some(index)) => {
                 self.meter.counts.returned += 1;
                 if let Ok(stamp) = body {
-                    let unexpected = self.publishers[index].handle_return(&stamp);
+                    let unexpected =
+                        self.publishers[index].handle_return(&stamp, self.recorder.as_mut());
                     self.expected = self.expected.saturating_sub(unexpected);
                 }
             }
@@ -283,7 +287,7 @@ impl Roles<'_> {
         &mut self,
         ends: &mut Ends<'_>,
         index: usize,
-        delivery: Delivery,
+        mut delivery: Delivery,
         body: Result<Stamp, Damage>,
         body_bytes: usize,
     ) -> bool {
@@ -297,10 +301,10 @@ impl Roles<'_> {
         let check = &mut self.checks[consumer.queue];
         let order = &mut consumer.order;
         let verdict = check.judge(order, body, delivery.redelivered, &self.rules, &mut self.tally);
-        if matches!(verdict, Verdict::First(_)) {
+        if matches!(verdict, Verdict::First(..)) {
             self.first_deliveries += 1;
         }
-        if let Verdict::First(stamp) = verdict
+        if let Verdict::First(stamp, _) = verdict
             && !consumer.is_server
         {
             let latency_ns = self.clock.unix_ns(ends.now_ns).saturating_sub(stamp.time);
@@ -311,12 +315,18 @@ impl Roles<'_> {
             }
         }
         let was_done = consumer.is_done();
-        consumer.handle_delivery(delivery, ends.now_ns, ends.out);
+        delivery.origin = verdict.origin();
+        let settlements = if self.recorder.is_some() { &mut *ends.held } else { &mut *ends.out };
+        consumer.handle_delivery(delivery, ends.now_ns, settlements);
+        if let Some(recorder) = &mut self.recorder {
+            let queue = consumer.queue;
+            consumer.drain_settled().for_each(|origin| recorder.consume(queue, origin));
+        }
         if consumer.is_done() && !was_done {
             self.done_consumers += 1;
             write_cancel(ends.out, consumer.channel);
         }
-        matches!(verdict, Verdict::First(_))
+        matches!(verdict, Verdict::First(..))
     }
 
     /// Sends the body of a request back, if this is the channel of a server.
@@ -347,7 +357,8 @@ impl Roles<'_> {
             return self.fail("the broker confirmed on a consumer's channel");
         };
         let publisher = &mut self.publishers[index];
-        match publisher.settle(tag, multiple, is_accepted, now_ns, &mut self.meter) {
+        let recorder = self.recorder.as_mut();
+        match publisher.settle(tag, multiple, is_accepted, now_ns, &mut self.meter, recorder) {
             Some(unexpected) => {
                 self.expected = self.expected.saturating_sub(unexpected);
                 self.woken.push(index);

@@ -30,6 +30,7 @@ fn roles(shared: &Shared) -> Roles<'_> {
         done_consumers: 0,
         is_raw: false,
         has_lag: true,
+        recorder: None,
         blocked: 0,
         failure: None,
     }
@@ -63,7 +64,8 @@ fn receive(
     out: &mut Vec<u8>,
 ) {
     let mut is_closed = false;
-    let mut ends = Ends { channels, out, is_closed: &mut is_closed, now_ns: 1 };
+    let (held, is_closed) = (&mut Vec::new(), &mut is_closed);
+    let mut ends = Ends { channels, out, held, is_closed, now_ns: 1 };
     // Cut anywhere, as the kernel does.
     for piece in bytes.chunks(1000) {
         let walked = walker.handle_received(piece, |part| roles.handle_part(&mut ends, part));
@@ -114,7 +116,8 @@ fn publishing_allocates_nothing_per_message() {
                 meter: &mut meter,
             };
             assert_eq!(publisher.publish(&mut round), (Pause::Window, 100));
-            assert_eq!(publisher.settle(publisher.next, true, true, 6, &mut meter), Some(0));
+            let settled = publisher.settle(publisher.next, true, true, 6, &mut meter, None);
+            assert_eq!(settled, Some(0));
         }
     });
     assert_eq!((meter.counts.sent, meter.counts.confirmed), (MESSAGES, MESSAGES));

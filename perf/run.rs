@@ -13,11 +13,12 @@ use haremq_reactor::{
 use crate::body::{CHECKED_BYTES, HEAD_BYTES};
 use crate::core::{CoreEnd, CoreReport, CoreSetup, run_core};
 use crate::judge::{JudgeFacts, judge};
+use crate::ledger::{Header, LedgerWriter};
 use crate::lines::LinePrinter;
 use crate::meter::Meter;
 use crate::options::RunOptions;
 use crate::outcome::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Plan, smallest_body};
 use crate::setup::{LinkSetup, Setup};
 use crate::shared::{Clock, Shared};
 use crate::summary::{Surroundings, outcome};
@@ -38,11 +39,6 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     /// Per interval, for `.hlog`.
     pub(crate) meters: Vec<Meter>,
-    pub(crate) ends: Vec<CoreEnd>,
-    pub(crate) queue_names: Vec<String>,
-    /// By producer and key, the queues that a message reaches.
-    pub(crate) reach: Vec<Vec<Vec<usize>>>,
-    pub(crate) start_unix_ns: u64,
     /// Why it ended early, if it did.
     pub(crate) failure: Option<String>,
 }
@@ -66,10 +62,12 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(options, &ready.facts);
     let clock = Clock::new();
     let shared = Arc::new(Shared::new(cpus.len()));
+    let mut ledger = ledger(options, &plan, &ready.queue_names, clock, cpus.len())?;
     let (reports, inbox) = channel();
     let mut cores = Vec::new();
     for (index, links) in ready.links.into_iter().enumerate() {
-        let setup = core_setup(options, &plan, index, links, clock, &shared, &reports);
+        let mut setup = core_setup(options, &plan, index, links, clock, &shared, &reports);
+        setup.recorder = ledger.as_mut().map(LedgerWriter::next_recorder);
         let placement = CorePlacement { cpu: cpus[index], name: format!("perf {index}") };
         let core = spawn_core(placement, move || run_core(setup));
         cores.push(core.map_err(|error| error.to_string())?);
@@ -92,21 +90,31 @@ pub(crate) fn run(
     };
     conductor.conduct(ready.consumer_count);
     let (ends, failure) = join(cores);
+    if let Some(ledger) = ledger {
+        ledger.join();
+    }
     let failure = conductor.failure.take().or(failure);
     conductor.take_reports();
     let judgement = judge(&plan, &ends, &conductor.judge_facts(&plan, failure.is_some()));
     let meters = conductor.meters();
-    let start_unix_ns = clock.unix_ns(conductor.start_ns);
     let outcome = outcome(&conductor, &plan, &cpus, command, judgement, &ends);
-    Ok(Finished {
-        outcome,
-        meters,
-        ends,
-        queue_names: ready.queue_names,
-        reach: plan.publishers.into_iter().map(|publisher| publisher.reach).collect(),
-        start_unix_ns,
-        failure,
-    })
+    Ok(Finished { outcome, meters, failure })
+}
+
+fn ledger(
+    options: &RunOptions,
+    plan: &Plan,
+    queue_names: &[String],
+    clock: Clock,
+    cores: usize,
+) -> Result<Option<LedgerWriter>, String> {
+    let Some(path) = &options.ledger else { return Ok(None) };
+    let header = Header {
+        start_unix_ns: clock.unix_ns(clock.now_ns()),
+        queues: queue_names.to_vec(),
+        reach: plan.publishers.iter().map(|publisher| publisher.reach.clone()).collect(),
+    };
+    LedgerWriter::create(path, &header, cores).map(Some)
 }
 
 fn cpus(options: &RunOptions) -> Result<Vec<Option<usize>>, String> {
@@ -148,21 +156,13 @@ fn core_setup(
         consumer_start_delay_ns: (options.consumer_start_delay * 1e9) as u64,
         has_lag: options.body.is_empty() && smallest_body(options) >= HEAD_BYTES,
         is_raw: options.raw,
+        recorder: None,
     }
 }
 
 /// Bodies name their publishers, or there can be only one.
 fn knows_publishers(options: &RunOptions, plan: &Plan) -> bool {
     plan.publishers.len() == 1 || smallest_body(options) >= CHECKED_BYTES
-}
-
-fn smallest_body(options: &RunOptions) -> usize {
-    let sizes = options.variable_size.iter().map(|step| step.value as usize);
-    let files = options
-        .body
-        .iter()
-        .map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize));
-    sizes.chain(files).min().unwrap_or(options.size)
 }
 
 /// Intervals are no longer than the run.

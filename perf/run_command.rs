@@ -12,7 +12,7 @@ use crate::options::{RunOptions, SweepRange};
 use crate::outcome::Outcome;
 use crate::run::{Finished, run};
 use crate::uri::hide_passwords;
-use crate::{churn, csv, hlog, html, ledger, sweep};
+use crate::{churn, csv, hlog, html, sweep};
 
 /// Messages were lost, duplicated, reordered or corrupted.
 pub(crate) const BROKEN_PROMISE: u8 = 4;
@@ -138,9 +138,6 @@ fn write_files(options: &RunOptions, finished: &Finished) -> Result<(), String> 
         let seconds = outcome.intervals.first().map_or(options.interval, |first| first.seconds);
         let interval = Duration::from_secs_f64(seconds);
         hlog::write(path, &finished.meters, interval, outcome.started_unix_ms)?;
-    }
-    if let Some(path) = &options.ledger {
-        ledger::write(path, finished)?;
     }
     Ok(())
 }

@@ -67,21 +67,6 @@ impl SeqSet {
         twice as u64
     }
 
-    /// The numbers below `end` that are in, as runs: first and last.
-    pub(crate) fn runs(&self, end: u64) -> Vec<(u64, u64)> {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        if self.base > 0 && end > 0 {
-            runs.push((0, self.base.min(end) - 1));
-        }
-        for seq in (self.base..end).filter(|seq| self.contains(*seq)) {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == seq => *last = seq,
-                _ => runs.push((seq, seq)),
-            }
-        }
-        runs
-    }
-
     /// The lowest number that every number below it is in.
     pub(crate) fn complete_to(&self) -> u64 {
         let tail = self.words.front().map_or(0, |word| u64::from(word.trailing_ones()));
@@ -109,9 +94,6 @@ mod tests {
             assert!((0..12_000).all(|seq| set.contains(seq) == model.contains(&seq)));
             let first_missing = (0..).find(|seq| !model.contains(seq)).expect("it is finite");
             assert_eq!(set.complete_to(), first_missing);
-            let runs = set.runs(12_000);
-            let listed: Vec<u64> = runs.iter().flat_map(|(first, last)| *first..=*last).collect();
-            assert!(listed.iter().eq(&model) && listed.len() as u64 == set.count());
         }
     }
 

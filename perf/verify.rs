@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Damage, Stamp};
+use crate::ledger::Origin;
 use crate::seq_set::SeqSet;
 
 /// Faults that are seen at once, as counts of messages.
@@ -57,10 +58,24 @@ pub(crate) struct OrderCheck {
 /// What a delivery turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Expected, and for the first time.
-    First(Stamp),
-    /// Seen before, or of another run, or unreadable.
+    /// Expected, and for the first time; with its number, which does not wrap.
+    First(Stamp, u64),
+    /// Seen before; with its number.
+    Again(Stamp, u64),
+    /// Of another run, or unreadable.
     Other,
+}
+
+impl Verdict {
+    /// Who sent it and as which, if it is of this run.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        match *self {
+            Verdict::First(stamp, seq) | Verdict::Again(stamp, seq) => {
+                Some(Origin { publisher: stamp.publisher, seq })
+            }
+            Verdict::Other => None,
+        }
+    }
 }
 
 impl QueueCheck {
@@ -90,7 +105,7 @@ impl QueueCheck {
             return Verdict::Other;
         }
         if !rules.knows_publishers {
-            return Verdict::First(stamp);
+            return Verdict::First(stamp, u64::from(stamp.seq));
         }
         let index = usize::from(stamp.publisher);
         if index >= self.seen.len() {
@@ -104,12 +119,12 @@ impl QueueCheck {
                 (true, false) => tally.duplicated_redelivered += 1,
                 (false, _) => tally.duplicated += 1,
             }
-            return Verdict::Other;
+            return Verdict::Again(stamp, seq);
         }
         if !redelivered && !order.is_in_order(index, seq) {
             tally.reordered += 1;
         }
-        Verdict::First(stamp)
+        Verdict::First(stamp, seq)
     }
 }
 

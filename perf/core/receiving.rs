@@ -41,8 +41,9 @@ impl Core<'_> {
                 let now_ns = roles.clock.now_ns();
                 roles.meter.counts.reads += 1;
                 roles.meter.counts.read_bytes += bytes.len() as u64;
-                let Link { channels, out, is_closed, .. } = link;
-                let mut ends = Ends { channels, out, is_closed, now_ns };
+                let Link { channels, out, held, is_closed, .. } = link;
+                let held = &mut held.gathering;
+                let mut ends = Ends { channels, out, held, is_closed, now_ns };
                 let walked = link.walker.handle_received(bytes, |part| {
                     roles.handle_part(&mut ends, part);
                 });
@@ -86,11 +87,9 @@ impl Core<'_> {
         }
         if self.has_slow_consumers {
             for index in 0..self.roles.consumers.len() {
-                let link = self.link_of_consumer[index];
-                self.roles.consumers[index].poll_due(now_ns, &mut self.links[link].out);
-                if !self.links[link].out.is_empty() {
-                    self.mark_dirty(link);
-                }
+                self.settle(index, |consumer, out| {
+                    consumer.poll_due(now_ns, out);
+                });
             }
         }
     }

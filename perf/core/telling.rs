@@ -8,6 +8,7 @@ use haremq_protocol::method::{AMQPClass, connection, write_method};
 use haremq_reactor::Wait;
 
 use super::{Core, CoreReport};
+use crate::consumer::Consumer;
 use crate::meter::Meter;
 
 /// For the last words of all connections.
@@ -58,13 +59,12 @@ impl Core<'_> {
     }
 
     pub(super) fn close(&mut self) {
+        for index in 0..self.roles.consumers.len() {
+            self.settle(index, Consumer::settle_rest);
+        }
+        self.finish_recording();
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
-            for channel in &link.channels {
-                if let Some(consumer) = channel.role.consumer() {
-                    self.roles.consumers[consumer].settle_rest(&mut link.out);
-                }
-            }
             let close = connection::Close {
                 reply_code: 200,
                 reply_text: "Goodbye".into(),

@@ -125,6 +125,18 @@ fn an_ab_run_without_an_end_is_refused() {
 }
 
 #[test]
+fn what_an_ab_run_would_ignore_is_refused() {
+    let uri = "amqp://127.0.0.1:1";
+    for flag in ["--html=x.html", "--ledger=x", "--churn=queue", "-o=json", "-H=amqp://h"] {
+        let output = Command::new(PROGRAM)
+            .args(["ab", "--a", uri, "--b", uri, "--", "-C", "1", flag])
+            .output()
+            .expect("the program starts");
+        check(&output, 1, "ab does not take");
+    }
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_named() {
     let output = Command::new(PROGRAM)
         .args(["run", "-h", "amqp://127.0.0.1:1", "-z", "1"])
