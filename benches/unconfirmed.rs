@@ -54,7 +54,8 @@ fn delivery_tags(criterion: &mut Criterion) {
                 ordinal += 1;
             }
             runs.clear();
-            tags.settle(last, true, &mut runs).expect("the tag is outstanding");
+            tags.settle(last, true, &mut u32::MAX.clone(), &mut runs)
+                .expect("the tag is outstanding");
             black_box(&runs);
         });
     });
@@ -67,7 +68,8 @@ fn delivery_tags(criterion: &mut Criterion) {
             }
             for tag in last - BATCH + 1..=last {
                 runs.clear();
-                tags.settle(tag, false, &mut runs).expect("the tag is outstanding");
+                tags.settle(tag, false, &mut u32::MAX.clone(), &mut runs)
+                    .expect("the tag is outstanding");
                 black_box(&runs);
             }
         });

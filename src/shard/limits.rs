@@ -7,6 +7,9 @@ pub const DELIVERIES_PER_TICK: usize = 2048;
 pub const DELIVERIES_PER_QUEUE_AND_TICK_MIN: usize = 256;
 /// Parcels taken from one mesh ring in one tick.
 pub const PARCELS_PER_RING_AND_TICK: usize = 1024;
+/// Deliveries that a shard settles, and messages that come back or are purged one by one, in one
+/// tick. What is left over goes on in the next.
+pub const BULK_PER_TICK: u32 = 16_384;
 /// Messages of purged and deleted queues whose memory is given back in one tick.
 pub const DISCARDS_PER_TICK: usize = 4096;
 

@@ -28,6 +28,9 @@ pub struct Settings {
     pub name_seed: u64,
     /// Reported to clients as `cluster_name`.
     pub cluster_name: String,
+    /// Deliveries that are settled, and messages that come back or are purged, in one tick; not 0.
+    /// [`crate::limits::BULK_PER_TICK`] but in tests.
+    pub bulk_per_tick: u32,
 }
 
 /// Counts since start, for metrics and the watchdog. Plain numbers: others see a sample.
@@ -80,7 +83,7 @@ struct Inbox {
 impl Shard {
     /// A shard with nothing in it.
     pub fn new(settings: Settings) -> Shard {
-        let Settings { id, shards, catalog, name_seed, cluster_name } = settings;
+        let Settings { id, shards, catalog, name_seed, cluster_name, bulk_per_tick } = settings;
         assert!((1..=SLOTS).contains(&shards), "a home has at least one slot");
         assert!(id.0 < shards);
         Shard {
@@ -90,8 +93,8 @@ impl Shard {
             catalog,
             router: Router::new(name_seed, shards),
             wheel: Wheel::new(Time::default()),
-            front: Front::new(id, shards),
-            home: Home::new(),
+            front: Front::new(id, shards, bulk_per_tick),
+            home: Home::new(bulk_per_tick),
             outboxes: (0..shards).map(|_| Outbox::new()).collect(),
             inboxes: (0..shards).map(|_| Inbox::default()).collect(),
             to_writer: VecDeque::new(),
@@ -171,6 +174,7 @@ impl Shard {
         };
         self.home.has_work()
             || !self.front.resumable.is_empty()
+            || !self.front.settling.is_empty()
             || !self.front.dirty.is_empty()
             || !self.front.confirming.is_empty()
             || self.inboxes.iter().any(is_reading)
@@ -213,8 +217,10 @@ impl Shard {
         self.counters.ticks += 1;
         self.handle_timers();
         self.read_batches();
+        self.continue_settlements();
         self.resume_connections();
         self.handle_local_answers();
+        self.continue_queues();
         self.dispatch_queues();
         self.home.has_trash = self.home.store.empty_trash(DISCARDS_PER_TICK);
         self.sync_log();

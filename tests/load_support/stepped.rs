@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use haremq_protocol::client::{ClientConfig, ClientEvent, ClientSession};
 use haremq_protocol::method::{AMQPClass, basic, confirm, queue};
 use haremq_protocol::types::{FieldTable, ShortString};
+use haremq_shard::limits::BULK_PER_TICK;
 use haremq_shard::mesh::Batch;
 use haremq_shard::writer::{Catalog, CatalogWriter};
 use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Settings, Shard, ShardId, Time};
@@ -56,6 +57,7 @@ impl World {
                 catalog: Catalog::new(SEED),
                 name_seed: SEED,
                 cluster_name: "stepped".to_owned(),
+                bulk_per_tick: BULK_PER_TICK,
             })
         };
         let row = || (0..shards).map(|_| VecDeque::new()).collect();

@@ -1,5 +1,7 @@
 //! The world that a seed draws.
 
+use haremq_shard::limits::BULK_PER_TICK;
+
 use crate::prng::Prng;
 use crate::workload::OPERATIONS;
 
@@ -28,6 +30,8 @@ pub struct Parameters {
     pub other_queues: usize,
     /// Batches that fit into a mesh ring.
     pub ring_batches: usize,
+    /// What a shard settles, requeues or purges in one tick.
+    pub bulk_per_tick: u32,
     /// Letters that fit into a ring from or to the writer.
     pub ring_letters: usize,
     /// Longest delay of a ring or a sync, in milliseconds.
@@ -72,6 +76,7 @@ impl Parameters {
             stable_queues: prng.between(1, 3) as usize,
             other_queues: prng.between(1, 2) as usize,
             ring_batches: prng.pick(&[2, 2, 3, 4, 8, 64]),
+            bulk_per_tick: prng.pick(&[1, 2, 5, BULK_PER_TICK]),
             ring_letters: prng.pick(&[1, 2, 4, 64]),
             delay_ms_max: prng.pick(&[0, 1, 5, 30]),
             socket_bytes: prng.pick(&[64, 1024, 16 << 10, 1 << 20]),

@@ -12,7 +12,7 @@ pub struct Held {
     pub ordinal: u64,
 }
 
-/// Deliveries `first..=last` of one consumer.
+/// Deliveries `first..=last` of one consumer, without those of them that were settled before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The channel's own number of the consumer.
@@ -21,6 +21,14 @@ pub struct Run {
     pub first: u64,
     /// Last ordinal, inclusive.
     pub last: u64,
+    /// How many deliveries they are.
+    pub count: u64,
+}
+
+/// The tags up to one of them, as far as they are not settled yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rest {
+    last: u64,
 }
 
 /// The tag is not outstanding; the channel is to be closed with 406 (ACK-1, ACK-2).
@@ -57,8 +65,16 @@ impl DeliveryTags {
         self.held.skip()
     }
 
-    /// Settles the tag, or with `multiple` all up to it (tag 0: all). Appends what is settled to
-    /// `runs`: a consumer's contiguous ordinals in one run, runs in the order of their first tags.
+    /// The channel is transactional: its queues do not know of all that `take` has taken out, so
+    /// that no run may reach over it.
+    pub fn set_transactional(&mut self) {
+        self.coalescer.is_transactional = true;
+    }
+
+    /// Settles the tag, or with `multiple` all up to it (tag 0: all). Adds what is settled to
+    /// `runs`: one for each consumer (with transactions, for its contiguous ordinals), in the order
+    /// of their first tags. With `multiple`, each costs one of `left`; what that does not suffice
+    /// for is returned, and is to be settled by `settle_rest` with the same runs.
     ///
     /// # Errors
     /// Nothing is settled when the tag is not outstanding.
@@ -66,40 +82,66 @@ impl DeliveryTags {
         &mut self,
         tag: u64,
         multiple: bool,
+        left: &mut u32,
         runs: &mut Vec<Run>,
-    ) -> Result<(), UnknownDeliveryTag> {
+    ) -> Result<Option<Rest>, UnknownDeliveryTag> {
         self.coalescer.begin();
         let mut coalescer = std::mem::take(&mut self.coalescer);
-        let result = self.take(tag, multiple, |_, held| coalescer.add(held, runs));
+        let result = self.take(tag, multiple, left, |_, held| coalescer.add(held, runs));
         self.coalescer = coalescer;
         result
     }
 
-    /// Takes all outstanding deliveries out (`basic.recover`); appends them to `runs`.
-    pub fn take_all(&mut self, runs: &mut Vec<Run>) {
-        self.settle(0, true, runs).expect("tag 0 with multiple is always accepted");
+    /// Settles all that is outstanding when it is done, as `settle` does (`basic.recover`): what
+    /// the client was sent before `recover-ok` comes back.
+    pub fn recover(&mut self, left: &mut u32, runs: &mut Vec<Run>) -> Option<Rest> {
+        self.coalescer.begin();
+        self.settle_rest(Rest { last: u64::MAX }, left, runs)
     }
 
-    /// Takes the tag out, or with `multiple` all up to it (tag 0: all), in order.
+    /// Goes on with `settle` or `recover`; no other may have begun meanwhile.
+    pub fn settle_rest(&mut self, rest: Rest, left: &mut u32, runs: &mut Vec<Run>) -> Option<Rest> {
+        let mut coalescer = std::mem::take(&mut self.coalescer);
+        let rest = self.take_rest(rest, left, |_, held| coalescer.add(held, runs));
+        self.coalescer = coalescer;
+        rest
+    }
+
+    /// Takes the tag out, or with `multiple` all up to it (tag 0: all), in order, as far as `left`
+    /// suffices.
     pub(super) fn take(
         &mut self,
         tag: u64,
         multiple: bool,
+        left: &mut u32,
         mut taken: impl FnMut(u64, Held),
-    ) -> Result<(), UnknownDeliveryTag> {
+    ) -> Result<Option<Rest>, UnknownDeliveryTag> {
         let is_all = tag == 0 && multiple;
         if !is_all && self.held.get(tag).is_none() {
             return Err(UnknownDeliveryTag(tag));
         }
         if !multiple {
             taken(tag, self.held.remove(tag).expect("the tag is outstanding"));
-            return Ok(());
+            return Ok(None);
         }
-        let last = if is_all { u64::MAX } else { tag };
-        while let Some(first) = self.held.first_live().filter(|first| *first <= last) {
+        let last = if is_all { self.held.next_index() - 1 } else { tag };
+        Ok(self.take_rest(Rest { last }, left, taken))
+    }
+
+    pub(super) fn take_rest(
+        &mut self,
+        rest: Rest,
+        left: &mut u32,
+        mut taken: impl FnMut(u64, Held),
+    ) -> Option<Rest> {
+        while let Some(first) = self.held.first_live().filter(|first| *first <= rest.last) {
+            if *left == 0 {
+                return Some(rest);
+            }
+            *left -= 1;
             taken(first, self.held.remove(first).expect("the first live tag is outstanding"));
         }
-        Ok(())
+        None
     }
 
     /// Makes a tag outstanding again.
@@ -130,7 +172,7 @@ impl DeliveryTags {
     /// Gives back memory that is kept for reuse.
     pub fn shrink(&mut self) {
         self.held.shrink();
-        self.coalescer = Coalescer::default();
+        self.coalescer.open = Vec::new();
     }
 }
 
@@ -140,6 +182,7 @@ struct Coalescer {
     /// By consumer: which pass it was seen in last, and its open run's place in `runs`.
     open: Vec<(u64, usize)>,
     pass: u64,
+    is_transactional: bool,
 }
 
 impl Coalescer {
@@ -154,12 +197,18 @@ impl Coalescer {
             self.open.resize(consumer + 1, (0, 0));
         }
         let (pass, place) = self.open[consumer];
-        if pass == self.pass && runs[place].last.checked_add(1) == Some(held.ordinal) {
-            runs[place].last = held.ordinal;
-            return;
+        if pass == self.pass {
+            let run = &mut runs[place];
+            // Those in between were settled before: the home passes over them.
+            if !self.is_transactional || run.last.checked_add(1) == Some(held.ordinal) {
+                run.last = held.ordinal;
+                run.count += 1;
+                return;
+            }
         }
         self.open[consumer] = (self.pass, runs.len());
-        runs.push(Run { consumer: held.consumer, first: held.ordinal, last: held.ordinal });
+        let Held { consumer, ordinal } = held;
+        runs.push(Run { consumer, first: ordinal, last: ordinal, count: 1 });
     }
 }
 

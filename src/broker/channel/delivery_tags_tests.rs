@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 
@@ -6,9 +7,14 @@ use super::{DeliveryTags, Held, Run, UnknownDeliveryTag};
 use crate::channel::Transaction;
 use crate::queue::Outcome;
 
+fn run(consumer: u32, ordinals: RangeInclusive<u64>, count: u64) -> Run {
+    Run { consumer, first: *ordinals.start(), last: *ordinals.end(), count }
+}
+
 fn settled(tags: &mut DeliveryTags, tag: u64, multiple: bool) -> Vec<Run> {
     let mut runs = Vec::new();
-    tags.settle(tag, multiple, &mut runs).expect("the tag is outstanding");
+    let rest = tags.settle(tag, multiple, &mut u32::MAX.clone(), &mut runs);
+    assert_eq!(rest, Ok(None));
     runs
 }
 
@@ -19,8 +25,7 @@ fn interleaved_consumers_settle_in_one_run_each() {
         tags.push(0, ordinal);
         tags.push(1, 100 + ordinal);
     }
-    let expected =
-        [Run { consumer: 0, first: 0, last: 2 }, Run { consumer: 1, first: 100, last: 102 }];
+    let expected = [run(0, 0..=2, 3), run(1, 100..=102, 3)];
     assert_eq!(settled(&mut tags, 6, true), expected);
     assert!(tags.is_empty());
 }
@@ -32,7 +37,7 @@ fn nothing_is_settled_when_the_tag_is_unknown() {
     let no_ack = tags.push_no_ack();
     let mut runs = Vec::new();
     for (tag, multiple) in [(no_ack, true), (no_ack, false), (0, false), (3, true)] {
-        assert_eq!(tags.settle(tag, multiple, &mut runs), Err(UnknownDeliveryTag(tag)));
+        assert_eq!(tags.settle(tag, multiple, &mut 9, &mut runs), Err(UnknownDeliveryTag(tag)));
     }
     assert_eq!((runs.len(), tags.oldest()), (0, Some(first)));
 }
@@ -43,18 +48,43 @@ fn tag_0_with_multiple_settles_everything_and_is_never_an_error() {
     assert_eq!(settled(&mut tags, 0, true), []);
     tags.push(0, 0);
     tags.push(0, 1);
-    assert_eq!(settled(&mut tags, 0, true), [Run { consumer: 0, first: 0, last: 1 }]);
+    assert_eq!(settled(&mut tags, 0, true), [run(0, 0..=1, 2)]);
 }
 
 #[test]
-fn settled_ordinals_split_a_run() {
-    let mut tags = DeliveryTags::new();
-    for ordinal in 0..3 {
-        tags.push(0, ordinal);
+fn run_reaches_over_what_was_settled_before_but_not_in_transactions() {
+    for is_transactional in [false, true] {
+        let mut tags = DeliveryTags::new();
+        if is_transactional {
+            tags.set_transactional();
+        }
+        for ordinal in 0..3 {
+            tags.push(0, ordinal);
+        }
+        assert_eq!(settled(&mut tags, 2, false), [run(0, 1..=1, 1)]);
+        let one = vec![run(0, 0..=2, 2)];
+        let two = vec![run(0, 0..=0, 1), run(0, 2..=2, 1)];
+        assert_eq!(settled(&mut tags, 3, true), if is_transactional { two } else { one });
     }
-    assert_eq!(settled(&mut tags, 2, false), [Run { consumer: 0, first: 1, last: 1 }]);
-    let expected = [Run { consumer: 0, first: 0, last: 0 }, Run { consumer: 0, first: 2, last: 2 }];
-    assert_eq!(settled(&mut tags, 3, true), expected);
+}
+
+#[test]
+fn many_are_settled_in_slices_with_the_runs_that_one_would_have() {
+    let mut tags = DeliveryTags::new();
+    for ordinal in 0..5 {
+        tags.push(0, ordinal);
+        tags.push(1, ordinal);
+    }
+    let mut runs = Vec::new();
+    let mut rest = tags.settle(7, true, &mut 3, &mut runs).expect("the tag is outstanding");
+    let mut slices = 1;
+    tags.push(0, 5);
+    while let Some(left) = rest {
+        rest = tags.settle_rest(left, &mut 3, &mut runs);
+        slices += 1;
+    }
+    assert_eq!((slices, tags.oldest()), (3, Some(8)));
+    assert_eq!(runs, [run(0, 0..=3, 4), run(1, 0..=2, 3)]);
 }
 
 #[test]
@@ -64,16 +94,19 @@ fn rolled_back_tags_are_outstanding_again() {
     for ordinal in 0..300 {
         tags.push(0, ordinal);
     }
-    assert_eq!(transaction.settle(&mut tags, 200, true, Outcome::Acked), Ok(()));
-    assert_eq!(transaction.settle(&mut tags, 7, false, Outcome::Acked), Err(UnknownDeliveryTag(7)));
+    assert_eq!(transaction.settle(&mut tags, 200, true, Outcome::Acked, &mut 200), Ok(None));
+    let again = transaction.settle(&mut tags, 7, false, Outcome::Acked, &mut 1);
+    assert_eq!(again, Err(UnknownDeliveryTag(7)));
     assert_eq!((transaction.len(), tags.len()), (200, 100));
-    transaction.rollback(&mut tags);
+    transaction.rollback(&mut tags, &mut 150);
+    assert_eq!((transaction.len(), tags.len()), (50, 250));
+    transaction.rollback(&mut tags, &mut 150);
     assert_eq!((transaction.len(), tags.oldest()), (0, Some(1)));
-    assert_eq!(settled(&mut tags, 300, true), [Run { consumer: 0, first: 0, last: 299 }]);
+    assert_eq!(settled(&mut tags, 300, true), [run(0, 0..=299, 300)]);
 }
 
 #[test]
-fn commit_keeps_the_order_and_joins_neighbours() {
+fn commit_keeps_the_order_and_joins_the_neighbours_of_a_slice() {
     let mut tags = DeliveryTags::new();
     let mut transaction = Transaction::new();
     for ordinal in 0..6 {
@@ -82,13 +115,41 @@ fn commit_keeps_the_order_and_joins_neighbours() {
     for (tag, multiple, outcome) in
         [(4, false, Outcome::Rejected), (3, true, Outcome::Acked), (5, false, Outcome::Requeued)]
     {
-        assert_eq!(transaction.settle(&mut tags, tag, multiple, outcome), Ok(()));
+        assert_eq!(transaction.settle(&mut tags, tag, multiple, outcome, &mut 9), Ok(None));
     }
     let mut committed = Vec::new();
-    transaction.commit(|run, outcome| committed.push((run.first, run.last, outcome)));
-    let expected = [(3, 3, Outcome::Rejected), (0, 2, Outcome::Acked), (4, 4, Outcome::Requeued)];
+    for left in [2, 9] {
+        transaction.commit(&mut left.clone(), |run, outcome| {
+            committed.push((run.first, run.last, outcome));
+        });
+    }
+    let expected = [
+        (3, 3, Outcome::Rejected),
+        (0, 0, Outcome::Acked),
+        (1, 2, Outcome::Acked),
+        (4, 4, Outcome::Requeued),
+    ];
     assert_eq!(committed, expected);
     assert_eq!((transaction.len(), tags.len()), (0, 1));
+}
+
+#[test]
+fn recover_takes_in_what_was_sent_meanwhile_and_ack_of_everything_does_not() {
+    for recovers in [false, true] {
+        let mut tags = DeliveryTags::new();
+        for ordinal in 0..3 {
+            tags.push(0, ordinal);
+        }
+        let (left, mut runs) = (&mut 2, Vec::new());
+        let rest = if recovers {
+            tags.recover(left, &mut runs)
+        } else {
+            tags.settle(0, true, left, &mut runs).expect("it is always accepted")
+        };
+        tags.push(0, 3);
+        tags.settle_rest(rest.expect("one is left"), &mut 9, &mut runs);
+        assert_eq!(tags.len(), usize::from(!recovers));
+    }
 }
 
 proptest! {
@@ -97,6 +158,7 @@ proptest! {
         steps in proptest::collection::vec((0..8u8, 0..4u32, 0..120u64), 1..300),
     ) {
         let mut tags = DeliveryTags::new();
+        tags.set_transactional();
         let mut model: BTreeMap<u64, Held> = BTreeMap::new();
         let mut ordinals = [0u64; 4];
         let mut next = 1;
@@ -116,7 +178,8 @@ proptest! {
                 _ => {
                     let multiple = kind == 7;
                     let mut runs = Vec::new();
-                    let result = tags.settle(tag, multiple, &mut runs);
+                    let mut left = u32::MAX;
+                    let result = tags.settle(tag, multiple, &mut left, &mut runs);
                     let is_known = model.contains_key(&tag) || (tag == 0 && multiple);
                     prop_assert_eq!(result.is_ok(), is_known);
                     let last = if tag == 0 { u64::MAX } else { tag };

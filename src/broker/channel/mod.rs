@@ -5,7 +5,7 @@ mod global_prefetch;
 mod transaction;
 mod unconfirmed;
 
-pub use delivery_tags::{DeliveryTags, Held, Run, UnknownDeliveryTag};
+pub use delivery_tags::{DeliveryTags, Held, Rest, Run, UnknownDeliveryTag};
 pub use global_prefetch::GlobalPrefetch;
 pub use transaction::Transaction;
 pub use unconfirmed::{Confirm, Unconfirmed};

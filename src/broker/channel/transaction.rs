@@ -1,8 +1,10 @@
 //! The settlements of an open transaction.
 
+use std::collections::VecDeque;
+
 use crate::queue::Outcome;
 
-use super::delivery_tags::{DeliveryTags, Held, Run, UnknownDeliveryTag};
+use super::delivery_tags::{DeliveryTags, Held, Rest, Run, UnknownDeliveryTag};
 
 #[derive(Clone, Copy, Debug)]
 struct Settlement {
@@ -15,7 +17,7 @@ struct Settlement {
 /// with its channel.
 #[derive(Debug, Default)]
 pub struct Transaction {
-    settlements: Vec<Settlement>,
+    settlements: VecDeque<Settlement>,
 }
 
 impl Transaction {
@@ -24,7 +26,8 @@ impl Transaction {
         Transaction::default()
     }
 
-    /// Takes the tags out of `tags` for the purpose of further acks and notes them (TXN-3).
+    /// Takes the tags out of `tags` for the purpose of further acks and notes them (TXN-3). What
+    /// `left` does not suffice for is returned, and is to be noted by `settle_rest`.
     ///
     /// # Errors
     /// Nothing is noted when the tag is not outstanding.
@@ -34,15 +37,33 @@ impl Transaction {
         tag: u64,
         multiple: bool,
         outcome: Outcome,
-    ) -> Result<(), UnknownDeliveryTag> {
-        let settlements = &mut self.settlements;
-        tags.take(tag, multiple, |tag, held| settlements.push(Settlement { tag, held, outcome }))
+        left: &mut u32,
+    ) -> Result<Option<Rest>, UnknownDeliveryTag> {
+        tags.take(tag, multiple, left, |tag, held| self.note(tag, held, outcome))
     }
 
-    /// Commit: the settlements in their order, neighbours joined; the log is empty after (TXN-4).
-    pub fn commit(&mut self, mut settle: impl FnMut(Run, Outcome)) {
+    /// Goes on with `settle`.
+    pub fn settle_rest(
+        &mut self,
+        tags: &mut DeliveryTags,
+        rest: Rest,
+        outcome: Outcome,
+        left: &mut u32,
+    ) -> Option<Rest> {
+        tags.take_rest(rest, left, |tag, held| self.note(tag, held, outcome))
+    }
+
+    fn note(&mut self, tag: u64, held: Held, outcome: Outcome) {
+        self.settlements.push_back(Settlement { tag, held, outcome });
+    }
+
+    /// Commit: the settlements in their order, neighbours joined, as far as `left` suffices; none
+    /// is left when it is done (TXN-4).
+    pub fn commit(&mut self, left: &mut u32, mut settle: impl FnMut(Run, Outcome)) {
         let mut open: Option<(Run, Outcome)> = None;
-        for Settlement { held, outcome, .. } in std::mem::take(&mut self.settlements) {
+        let count = self.settlements.len().min(*left as usize);
+        *left -= count as u32;
+        for Settlement { held, outcome, .. } in self.settlements.drain(..count) {
             let Held { consumer, ordinal } = held;
             if let Some((run, open_outcome)) = &mut open
                 && *open_outcome == outcome
@@ -50,21 +71,25 @@ impl Transaction {
                 && run.last.checked_add(1) == Some(ordinal)
             {
                 run.last = ordinal;
+                run.count += 1;
                 continue;
             }
             if let Some((run, outcome)) = open.take() {
                 settle(run, outcome);
             }
-            open = Some((Run { consumer, first: ordinal, last: ordinal }, outcome));
+            open = Some((Run { consumer, first: ordinal, last: ordinal, count: 1 }, outcome));
         }
         if let Some((run, outcome)) = open {
             settle(run, outcome);
         }
     }
 
-    /// Rollback: the tags are outstanding again (TXN-5).
-    pub fn rollback(&mut self, tags: &mut DeliveryTags) {
-        for settlement in std::mem::take(&mut self.settlements) {
+    /// Rollback: the tags are outstanding again, as far as `left` suffices; no settlement is left
+    /// when it is done (TXN-5).
+    pub fn rollback(&mut self, tags: &mut DeliveryTags, left: &mut u32) {
+        let count = self.settlements.len().min(*left as usize);
+        *left -= count as u32;
+        for settlement in self.settlements.drain(..count) {
             tags.restore(settlement.tag, settlement.held);
         }
     }

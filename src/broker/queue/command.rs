@@ -78,7 +78,7 @@ pub enum Command {
         consumer: ConsumerIndex,
     },
     /// Settles the deliveries `first..=last`. Ordinals already settled and addresses that no longer
-    /// match are passed over.
+    /// match are passed over. In order (see [`Command::Continue`]).
     Settle {
         /// The channel that holds the deliveries.
         channel: ChannelAddress,
@@ -91,16 +91,29 @@ pub enum Command {
         /// What becomes of them.
         outcome: Outcome,
     },
-    /// One message for `basic.get`. Answered by `Got` or `Empty`. Renews the lease (EXP-5).
+    /// One message for `basic.get`. Answered by `Got` or `Empty`. Renews the lease (EXP-5). In
+    /// order.
     Get {
         /// The channel that asks.
         channel: ChannelAddress,
         /// Got is settled.
         no_ack: bool,
     },
-    /// Drops all ready messages. Answered by `Purged` (QUE-80).
-    Purge,
-    /// The channel is gone: its consumers go, all it holds is requeued (ACK-30).
+    /// Drops all ready messages. Answered by `Purged` (QUE-80). In order.
+    Purge {
+        /// The channel that asks.
+        channel: ChannelAddress,
+    },
+    /// How many messages and consumers there are. Answered by `Counted`. Renews the lease (EXP-3).
+    /// In order.
+    Count {
+        /// The channel that asks.
+        channel: ChannelAddress,
+        /// Tells its requests apart; comes back in the answer.
+        request: u32,
+    },
+    /// The channel is gone: its consumers go at once, all it holds is requeued (ACK-30). Answered
+    /// by `ChannelClosed`. In order.
     CloseChannel {
         /// The channel.
         channel: ChannelAddress,
@@ -143,6 +156,13 @@ pub enum Command {
     /// The queue was declared (anew): its lease starts (EXP-2, EXP-3). To be applied to a new queue
     /// once, so that its lease runs from creation.
     Touch,
+    /// Goes on with what the budget of an earlier tick did not suffice for. To be applied once in
+    /// a tick while [`super::Queue::is_unfinished`].
+    ///
+    /// What goes through many messages is done in slices. The commands that are carried out *in
+    /// order* wait meanwhile, each for those before it, and nothing is delivered while messages
+    /// come back, so that nobody sees half of it.
+    Continue,
     /// The end of the queue: all messages are dropped, all consumers cancelled. Answered by
     /// `Retired`, or by `InUse` or `NotEmpty` (QUE-70, QUE-71). A retired queue takes no command.
     Retire {

@@ -161,14 +161,14 @@ impl Queue {
             let (entry, ordinal) = self.hand_out(sequence, consumer);
             let (message, redelivered) = (entry.message(), entry.is_redelivered());
             let remaining = self.ready;
-            let got = Effect::Got { consumer, ordinal, message, redelivered, remaining };
+            let got = Effect::Got { channel, consumer, ordinal, message, redelivered, remaining };
             context.effects.push(got);
             if no_ack {
                 context.effects.push(Effect::Release { message });
             }
             return;
         }
-        context.effects.push(Effect::Empty);
+        context.effects.push(Effect::Empty { channel });
     }
 
     pub(super) fn grant(
@@ -226,7 +226,7 @@ impl Queue {
 
     /// Grants go back when nothing is there to be delivered, or their consumer cannot take it.
     pub(super) fn return_unused_grants(&mut self, effects: &mut Vec<Effect>) {
-        if self.ready > 0 || self.granted.is_empty() {
+        if self.ready > 0 || self.granted.is_empty() || self.is_unfinished() {
             return;
         }
         while let Some(index) = self.granted.pop() {

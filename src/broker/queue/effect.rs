@@ -3,7 +3,7 @@
 use crate::ids::{ChannelAddress, Time};
 use crate::store::MessageId;
 
-use super::command::ConsumerIndex;
+use super::command::{Command, ConsumerIndex};
 
 /// A message on its way to a consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,11 +31,20 @@ pub struct Delivery {
 pub enum Effect {
     /// Answer to `Consume`.
     Consuming {
+        /// The channel that asked.
+        channel: ChannelAddress,
+        /// The channel's own number of the consumer.
+        front_consumer: u32,
         /// The consumer's number.
         consumer: ConsumerIndex,
     },
     /// Answer to `Consume`: exclusive use (CON-5).
-    ConsumeRefused,
+    ConsumeRefused {
+        /// The channel that asked.
+        channel: ChannelAddress,
+        /// The channel's own number of the consumer.
+        front_consumer: u32,
+    },
     /// Send the message to the consumer.
     Deliver(Delivery),
     /// Give up one reference of the message, after the delivery before has been encoded.
@@ -45,6 +54,8 @@ pub enum Effect {
     },
     /// Answer to `Get` (GET-1).
     Got {
+        /// The channel that asked.
+        channel: ChannelAddress,
         /// Who holds the message; none with no-ack, where a `Release` follows.
         consumer: Option<ConsumerIndex>,
         /// Names the delivery when it is settled.
@@ -57,11 +68,32 @@ pub enum Effect {
         remaining: u64,
     },
     /// Answer to `Get`: nothing is ready.
-    Empty,
+    Empty {
+        /// The channel that asked.
+        channel: ChannelAddress,
+    },
     /// Answer to `Purge`.
     Purged {
+        /// The channel that asked.
+        channel: ChannelAddress,
         /// Messages dropped.
         count: u64,
+    },
+    /// Answer to `Count`.
+    Counted {
+        /// The channel that asked.
+        channel: ChannelAddress,
+        /// Its request.
+        request: u32,
+        /// Ready messages.
+        messages: u64,
+        /// Consumers.
+        consumers: u32,
+    },
+    /// Answer to `CloseChannel`: the queue holds nothing of the channel any more.
+    ChannelClosed {
+        /// The channel.
+        channel: ChannelAddress,
     },
     /// The consumer could have a message if its channel granted it. Sent once until answered by
     /// `Grant` or `SetGlobal`.
@@ -101,7 +133,9 @@ pub enum Effect {
         /// The channel's own number of the consumer.
         front_consumer: u32,
     },
-    /// Answer to `Retire`; after the `ConsumerCancelled`s.
+    /// The queue goes before this command's turn came.
+    Unanswered(Command),
+    /// Answer to `Retire`; the last effect of the queue.
     Retired {
         /// Ready messages dropped.
         count: u64,

@@ -6,6 +6,7 @@
 //! holder, so that settling many deliveries names ranges.
 
 mod alarm;
+mod backlog;
 mod command;
 mod consumer;
 mod dispatch;
@@ -26,6 +27,7 @@ use crate::ids::{ChannelAddress, Time};
 use crate::sparse_ring::SparseRing;
 use crate::store::{MessageId, MessageStore};
 
+use backlog::Backlog;
 use consumer::{Consumers, Kind};
 use entry::Entry;
 use expiry::Deadlines;
@@ -38,6 +40,9 @@ pub struct Context<'a> {
     pub store: &'a mut MessageStore,
     /// The shard's byte windows.
     pub windows: &'a mut Windows,
+    /// Messages that may still be settled, requeued or purged in this tick; what is left over goes
+    /// on with [`Command::Continue`].
+    pub bulk_left: &'a mut u32,
     /// Where effects are appended.
     pub effects: &'a mut Vec<Effect>,
 }
@@ -78,6 +83,7 @@ pub struct Queue {
     deadlines: Deadlines,
     /// From when the queue counts as unused (EXP-2).
     lease_from: Time,
+    backlog: Backlog,
     counters: Counters,
     is_retired: bool,
 }
@@ -97,6 +103,7 @@ impl Queue {
             granted: Vec::new(),
             deadlines: Deadlines::default(),
             lease_from: Time::default(),
+            backlog: Backlog::default(),
             counters: Counters::default(),
             is_retired: false,
         }
@@ -110,13 +117,17 @@ impl Queue {
                 self.enqueue(now, message, expiration_ms, context);
             }
             Command::Dispatch { budget } => self.dispatch(now, budget, context),
-            Command::Settle { channel, consumer, first, last, outcome } => {
-                self.settle(now, (channel, consumer), (first, last), outcome, context);
+            Command::Settle { .. }
+            | Command::Get { .. }
+            | Command::Count { .. }
+            | Command::Purge { .. } => self.apply_in_order(now, command, context),
+            Command::CloseChannel { channel } => {
+                self.stop_channel(now, channel, context);
+                self.apply_in_order(now, command, context);
             }
-            Command::Get { channel, no_ack } => self.serve_get(now, channel, no_ack, context),
+            Command::Continue => self.carry_on(now, context),
             Command::Consume(consume) => self.consume(&consume, context),
             Command::Cancel { channel, consumer } => self.cancel(now, channel, consumer, context),
-            Command::CloseChannel { channel } => self.close_channel(now, channel, context),
             Command::Grant { channel, consumer, count, keep } => {
                 self.grant((channel, consumer), count, keep, context.effects);
             }
@@ -127,7 +138,6 @@ impl Queue {
             Command::WindowOpened { consumer } => self.window_opened(consumer),
             Command::TimerFired => self.timer_fired(now, context),
             Command::Touch => self.renew_lease(now, context.effects),
-            Command::Purge => self.purge(context),
             Command::Retire { if_unused, if_empty } => self.retire(if_unused, if_empty, context),
         }
         self.return_unused_grants(context.effects);
@@ -135,7 +145,12 @@ impl Queue {
 
     /// A `Dispatch` may deliver something.
     pub fn is_runnable(&self) -> bool {
-        self.ready > 0 && self.consumers.has_turns()
+        self.ready > 0 && self.consumers.has_turns() && !self.backlog.is_reordering()
+    }
+
+    /// A `Continue` is due in the next tick.
+    pub fn is_unfinished(&self) -> bool {
+        !self.backlog.is_empty()
     }
 
     /// What the queue was declared as.
@@ -185,13 +200,14 @@ impl Queue {
     }
 
     fn consume(&mut self, consume: &Consume, context: &mut Context<'_>) {
+        let Consume { channel, front_consumer, .. } = *consume;
         let is_taken = self.consumers.has_exclusive();
         if is_taken || (consume.exclusive && self.consumers.consuming() > 0) {
-            context.effects.push(Effect::ConsumeRefused);
+            context.effects.push(Effect::ConsumeRefused { channel, front_consumer });
             return;
         }
         let consumer = self.consumers.add(consume);
-        context.effects.push(Effect::Consuming { consumer });
+        context.effects.push(Effect::Consuming { channel, front_consumer, consumer });
     }
 
     fn cancel(
@@ -211,29 +227,12 @@ impl Queue {
         self.handle_consumer_gone(now, context.effects);
     }
 
-    fn close_channel(&mut self, now: Time, channel: ChannelAddress, context: &mut Context<'_>) {
-        let indices: Vec<ConsumerIndex> = self.consumers.indices_of(channel).collect();
-        let consuming_before = self.consumers.consuming();
-        for index in indices {
-            let is_consuming =
-                self.consumers.get(index).is_some_and(|holder| holder.kind == Kind::Consuming);
-            if is_consuming {
-                self.stop_consumer(index, context.windows);
-            }
-            let holder = self.consumers.remove(index);
-            for sequence in holder.outstanding.into_values() {
-                self.requeue(now, sequence, context);
-            }
-        }
-        if self.consumers.consuming() < consuming_before {
-            self.handle_consumer_gone(now, context.effects);
-        }
-    }
-
     fn stop_consumer(&mut self, index: ConsumerIndex, windows: &mut Windows) {
         self.stop_waiting(index, windows);
         self.consumers.cancel(index);
-        if self.consumers.get(index).is_some_and(|consumer| consumer.is_granted) {
+        let consumer = self.consumers.get_mut(index).expect("it was just cancelled");
+        consumer.grants = 0;
+        if std::mem::take(&mut consumer.is_granted) {
             self.granted.retain(|granted| *granted != index);
         }
     }
@@ -258,25 +257,8 @@ impl Queue {
         self.renew_lease(now, effects);
     }
 
-    /// What was never delivered is detached whole; what was returned is taken out one by one.
-    fn purge(&mut self, context: &mut Context<'_>) {
-        let count = self.ready;
-        let returned = self.returned.take_all();
-        let returned: Vec<MessageId> =
-            returned.map(|sequence| self.take_entry(sequence).message()).collect();
-        let waiting = self.entries.detach_from(self.head);
-        assert!(count == (returned.len() + waiting.len()) as u64);
-        let waiting = waiting.into_values().map(|entry| entry.message());
-        context.store.discard(returned.into_iter().chain(waiting));
-        self.head = self.entries.next_index();
-        self.ready = 0;
-        self.counters.dropped += count;
-        self.deadlines.sweep(&self.entries);
-        context.effects.push(Effect::Purged { count });
-    }
-
     fn retire(&mut self, if_unused: bool, if_empty: bool, context: &mut Context<'_>) {
-        if if_empty && self.ready > 0 {
+        if if_empty && (self.ready > 0 || self.backlog.brings_back()) {
             context.effects.push(Effect::NotEmpty);
             return;
         }
@@ -295,6 +277,7 @@ impl Queue {
                 context.effects.push(Effect::ConsumerCancelled { channel, front_consumer });
             }
         }
+        context.effects.extend(self.backlog.take_all().map(Effect::Unanswered));
         context.effects.push(Effect::Retired { count: self.ready });
         let entries = std::mem::take(&mut self.entries);
         context.store.discard(entries.into_values().map(|entry| entry.message()));

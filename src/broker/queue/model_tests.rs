@@ -211,17 +211,19 @@ impl Model {
                 self.enqueue(now, message, bytes, expiration_ms);
             }
             Command::Consume(consume) => {
+                let Consume { channel, front_consumer, .. } = consume;
                 let mut consumers = self.consumers.values();
                 let is_exclusive =
                     consumers.any(|c| c.consume.exclusive && !c.is_cancelled && !c.is_getter);
                 if is_exclusive || (consume.exclusive && self.consuming() > 0) {
-                    self.effects.push(Effect::ConsumeRefused);
+                    self.effects.push(Effect::ConsumeRefused { channel, front_consumer });
                     return;
                 }
                 let index = answered.expect("the queue answers");
                 self.add(index, consume, false);
                 self.round.push_back(index);
-                self.effects.push(Effect::Consuming { consumer: index });
+                let consumer = index;
+                self.effects.push(Effect::Consuming { channel, front_consumer, consumer });
             }
             Command::Cancel { channel, consumer } => {
                 let known = self.consumers.get_mut(&consumer);
@@ -254,7 +256,7 @@ impl Model {
             Command::Get { channel, no_ack } => {
                 self.lease_from = now;
                 let Some(sequence) = self.first_ready() else {
-                    self.effects.push(Effect::Empty);
+                    self.effects.push(Effect::Empty { channel });
                     return;
                 };
                 if let Some(index) = answered {
@@ -267,18 +269,29 @@ impl Model {
                 let (message, ordinal) = self.hand_out(sequence, answered);
                 let (redelivered, message) = (message.redelivered, message.id);
                 let remaining = self.ready();
-                let got =
-                    Effect::Got { consumer: answered, ordinal, message, redelivered, remaining };
-                self.effects.push(got);
+                self.effects.push(Effect::Got {
+                    channel,
+                    consumer: answered,
+                    ordinal,
+                    message,
+                    redelivered,
+                    remaining,
+                });
                 if no_ack {
                     self.effects.push(Effect::Release { message });
                 }
             }
-            Command::Purge => {
+            Command::Count { channel, request } => {
+                self.lease_from = now;
+                let (messages, consumers) = (self.ready(), self.consuming() as u32);
+                let counted = Effect::Counted { channel, request, messages, consumers };
+                self.effects.push(counted);
+            }
+            Command::Purge { channel } => {
                 let count = self.ready();
                 self.messages.retain(|_, message| message.is_out);
                 self.counters.dropped += count;
-                self.effects.push(Effect::Purged { count });
+                self.effects.push(Effect::Purged { channel, count });
             }
             Command::CloseChannel { channel } => {
                 let consuming = self.consuming();
@@ -294,6 +307,7 @@ impl Model {
                 if self.consuming() < consuming {
                     self.consumer_gone(now);
                 }
+                self.effects.push(Effect::ChannelClosed { channel });
             }
             Command::Grant { channel, consumer, count, keep } => {
                 let Some(known) = self.consumers.get_mut(&consumer) else { return };
@@ -331,7 +345,9 @@ impl Model {
             }
             Command::Touch => self.lease_from = now,
             Command::Dispatch { budget } => self.dispatch(budget),
-            Command::TimerFired | Command::Retire { .. } => unreachable!("done by the world"),
+            Command::TimerFired | Command::Continue | Command::Retire { .. } => {
+                unreachable!("done by the world")
+            }
         }
     }
 
@@ -386,10 +402,13 @@ struct World {
     on_the_way: Vec<(WindowId, u64)>,
     /// Grants that were not used or returned, by front consumer.
     next_body: u32,
+    /// What each tick may settle, requeue and purge; and what is left of it.
+    bulk_per_tick: u32,
+    bulk_left: u32,
 }
 
 impl World {
-    fn new(settings: Settings) -> World {
+    fn new(settings: Settings, bulk_per_tick: u32) -> World {
         let mut windows = Windows::new(WINDOW_LIMIT);
         assert_eq!([windows.open(), windows.open()], [WindowId(0), WindowId(1)]);
         let model = Model {
@@ -407,6 +426,8 @@ impl World {
             now: Time(1_000),
             on_the_way: Vec::new(),
             next_body: 0,
+            bulk_per_tick,
+            bulk_left: bulk_per_tick,
         };
         world.apply(Command::Touch, 0);
         world
@@ -416,7 +437,8 @@ impl World {
     fn apply_to_queue(&mut self, command: Command) -> Vec<Effect> {
         let mut effects = Vec::new();
         let (store, windows) = (&mut self.store, &mut self.windows);
-        let mut context = Context { store, windows, effects: &mut effects };
+        let bulk_left = &mut self.bulk_left;
+        let mut context = Context { store, windows, bulk_left, effects: &mut effects };
         self.queue.apply(self.now, command, &mut context);
         effects.retain(|effect| match *effect {
             Effect::ArmTimer { at } => {
@@ -440,8 +462,12 @@ impl World {
 
     fn apply(&mut self, command: Command, bytes: u64) -> Vec<Effect> {
         let mut effects = self.apply_to_queue(command);
+        while self.queue.is_unfinished() {
+            self.bulk_left = self.bulk_per_tick;
+            effects.append(&mut self.apply_to_queue(Command::Continue));
+        }
         let answered = effects.iter().find_map(|effect| match effect {
-            Effect::Consuming { consumer } => Some(*consumer),
+            Effect::Consuming { consumer, .. } => Some(*consumer),
             Effect::Got { consumer, .. } => *consumer,
             _ => None,
         });
@@ -608,7 +634,13 @@ impl World {
             }
             33..=36 => self.give_back(place),
             37 => drop(self.apply(Command::Touch, 0)),
-            38 if number % 4 == 0 => drop(self.apply(Command::Purge, 0)),
+            38 if number % 4 == 0 => {
+                self.apply(Command::Purge { channel: channel(place as u8 % 4) }, 0);
+            }
+            38 => {
+                let (channel, request) = (channel(place as u8 % 4), number as u32);
+                self.apply(Command::Count { channel, request }, 0);
+            }
             39..=41 => self.advance(number % 200),
             42 if flag => self.advance(number * 100),
             43 => {
@@ -668,9 +700,10 @@ proptest! {
     #[test]
     fn queue_behaves_as_its_model(
         settings in settings(),
+        bulk_per_tick in prop_oneof![1..4u32, Just(u32::MAX)],
         steps in proptest::collection::vec(step(), 1..300),
     ) {
-        let mut world = World::new(settings);
+        let mut world = World::new(settings, bulk_per_tick);
         for step in &steps {
             world.step(step);
         }

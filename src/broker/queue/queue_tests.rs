@@ -17,6 +17,17 @@ fn channel(slot: u32) -> ChannelAddress {
     ChannelAddress { shard: ShardId(0), slot, generation: 1 }
 }
 
+const PURGE: Command =
+    Command::Purge { channel: ChannelAddress { shard: ShardId(0), slot: 2, generation: 1 } };
+
+fn closed(slot: u32) -> Effect {
+    Effect::ChannelClosed { channel: channel(slot) }
+}
+
+fn refused(slot: u32) -> Effect {
+    Effect::ConsumeRefused { channel: channel(slot), front_consumer: slot }
+}
+
 /// A queue with a store and one window.
 struct Bench {
     queue: Queue,
@@ -24,6 +35,8 @@ struct Bench {
     windows: Windows,
     window: WindowId,
     now: Time,
+    /// What a command may settle, requeue or purge.
+    bulk: u32,
 }
 
 impl Bench {
@@ -31,7 +44,7 @@ impl Bench {
         let mut windows = Windows::new(1_000_000);
         let window = windows.open();
         let (queue, store) = (Queue::new(settings), MessageStore::new());
-        let mut bench = Bench { queue, store, windows, window, now: Time(0) };
+        let mut bench = Bench { queue, store, windows, window, now: Time(0), bulk: u32::MAX };
         bench.apply(Command::Touch);
         bench
     }
@@ -39,7 +52,8 @@ impl Bench {
     fn apply(&mut self, command: Command) -> Vec<Effect> {
         let mut effects = Vec::new();
         let (store, windows) = (&mut self.store, &mut self.windows);
-        let mut context = Context { store, windows, effects: &mut effects };
+        let bulk_left = &mut self.bulk.clone();
+        let mut context = Context { store, windows, bulk_left, effects: &mut effects };
         self.queue.apply(self.now, command, &mut context);
         self.queue.check_invariants();
         effects
@@ -71,7 +85,7 @@ impl Bench {
 
     fn consume(&mut self, slot: u32, prefetch: u16) -> ConsumerIndex {
         match self.try_consume(slot, prefetch, false) {
-            Effect::Consuming { consumer } => consumer,
+            Effect::Consuming { consumer, .. } => consumer,
             other => panic!("{other:?}"),
         }
     }
@@ -156,6 +170,106 @@ fn closed_channel_gives_back_all_that_it_holds() {
     assert_eq!(bench.dispatch(), expected);
 }
 
+/// A queue of which a consumer on channel 1 holds 0..6, with 6..8 behind them; no command may go
+/// through more than two.
+fn bench_with_small_slices() -> (Bench, ConsumerIndex) {
+    let mut bench = Bench::new(CLASSIC);
+    let consumer = bench.consume(1, 0);
+    bench.publish_all(0..6);
+    bench.dispatch();
+    bench.consume(2, 0);
+    bench.bulk = 2;
+    (bench, consumer)
+}
+
+#[test]
+fn nothing_newer_is_delivered_while_messages_come_back() {
+    let (mut bench, _) = bench_with_small_slices();
+    assert_eq!(bench.apply(Command::CloseChannel { channel: channel(1) }), []);
+    bench.publish_all(6..8);
+    for ready in [2 + 2, 4 + 2] {
+        assert_eq!((bench.queue.ready_count(), bench.dispatch()), (ready, vec![]));
+        assert!(bench.queue.is_unfinished() && !bench.queue.is_runnable());
+        let is_last = ready == 4 + 2;
+        let effects = bench.apply(Command::Continue);
+        assert_eq!(effects, if is_last { vec![closed(1)] } else { vec![] });
+    }
+    let bodies: Vec<(u8, bool)> = bench.dispatch().iter().map(|d| (d.1, d.2)).collect();
+    let back = (0..6).map(|body| (body, true));
+    assert_eq!(bodies, back.chain([(6, false), (7, false)]).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_asked_meanwhile_is_answered_in_order_when_messages_are_back() {
+    let (mut bench, consumer) = bench_with_small_slices();
+    let (first, last, outcome) = (0, 4, Outcome::Requeued);
+    let (one, three) = (channel(1), channel(3));
+    bench.apply(Command::Settle { channel: one, consumer, first, last, outcome });
+    assert_eq!(bench.apply(Command::Get { channel: three, no_ack: true }), []);
+    assert_eq!(bench.apply(Command::Count { channel: three, request: 7 }), []);
+    assert_eq!(bench.apply(Command::Continue), []);
+    let effects = bench.apply(Command::Continue);
+    let [Effect::Got { channel, message, remaining: 4, .. }, _, counted] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((channel, bench.body(message)), (three, 0));
+    let (messages, consumers) = (4, 2);
+    assert_eq!(counted, Effect::Counted { channel: three, request: 7, messages, consumers });
+    assert!(!bench.queue.is_unfinished());
+}
+
+#[test]
+fn what_was_acked_before_its_channel_closed_does_not_come_back() {
+    let (mut bench, consumer) = bench_with_small_slices();
+    let (channel, first, last, outcome) = (channel(1), 0, 4, Outcome::Acked);
+    bench.apply(Command::Settle { channel, consumer, first, last, outcome });
+    bench.apply(Command::CloseChannel { channel });
+    while bench.queue.is_unfinished() {
+        bench.apply(Command::Continue);
+    }
+    assert_eq!(bench.dispatch(), [(2, 5, true)]);
+}
+
+#[test]
+fn acks_in_slices_do_not_hold_up_deliveries() {
+    let (mut bench, consumer) = bench_with_small_slices();
+    let (channel, first, last, outcome) = (channel(1), 0, 4, Outcome::Acked);
+    bench.apply(Command::Settle { channel, consumer, first, last, outcome });
+    bench.publish_all(6..8);
+    assert!(bench.queue.is_unfinished());
+    assert_eq!(bench.dispatch().len(), 2);
+}
+
+#[test]
+fn purge_in_slices_counts_what_all_of_them_dropped() {
+    let (mut bench, _) = bench_with_small_slices();
+    bench.apply(Command::CloseChannel { channel: channel(1) });
+    bench.publish_all(6..9);
+    assert_eq!(bench.apply(PURGE), []);
+    let mut effects = Vec::new();
+    while bench.queue.is_unfinished() {
+        assert_eq!(bench.dispatch(), []);
+        effects.append(&mut bench.apply(Command::Continue));
+    }
+    assert_eq!(effects, [closed(1), Effect::Purged { channel: channel(2), count: 9 }]);
+    assert_eq!(bench.queue.ready_count(), 0);
+}
+
+#[test]
+fn queue_that_goes_says_which_commands_it_leaves_unanswered() {
+    let (mut bench, _) = bench_with_small_slices();
+    let close = Command::CloseChannel { channel: channel(1) };
+    let get = Command::Get { channel: channel(3), no_ack: true };
+    bench.apply(close);
+    bench.apply(get);
+    let refused = bench.apply(Command::Retire { if_unused: false, if_empty: true });
+    assert_eq!(refused, [Effect::NotEmpty]);
+    let effects = bench.apply(Command::Retire { if_unused: false, if_empty: false });
+    let expected =
+        [Effect::Unanswered(close), Effect::Unanswered(get), Effect::Retired { count: 2 }];
+    assert_eq!(effects[1..], expected);
+}
+
 #[test]
 fn cancelled_consumer_can_still_settle_what_it_holds() {
     let mut bench = Bench::new(CLASSIC);
@@ -198,10 +312,10 @@ fn settlement_of_another_channel_or_generation_is_passed_over() {
 fn exclusive_consumer_is_alone() {
     let mut bench = Bench::new(CLASSIC);
     let consumer = bench.consume(1, 0);
-    assert_eq!(bench.try_consume(2, 0, true), Effect::ConsumeRefused);
+    assert_eq!(bench.try_consume(2, 0, true), refused(2));
     bench.apply(Command::Cancel { channel: channel(1), consumer });
     assert!(matches!(bench.try_consume(2, 0, true), Effect::Consuming { .. }));
-    assert_eq!(bench.try_consume(3, 0, false), Effect::ConsumeRefused);
+    assert_eq!(bench.try_consume(3, 0, false), refused(3));
     bench.apply(Command::CloseChannel { channel: channel(2) });
     bench.consume(3, 0);
 }
@@ -280,7 +394,8 @@ fn expiry_of_many_goes_in_slices() {
         let message = bench.store.insert(&content, 1);
         let effects = &mut Vec::new();
         let (store, windows) = (&mut bench.store, &mut bench.windows);
-        let mut context = Context { store, windows, effects };
+        let bulk_left = &mut u32::MAX.clone();
+        let mut context = Context { store, windows, bulk_left, effects };
         bench.queue.apply(Time(0), Command::Enqueue { message, expiration_ms: None }, &mut context);
     }
     assert_eq!(bench.at(11), [Effect::ArmTimer { at: Time(12) }]);
@@ -300,7 +415,8 @@ fn timers_of_messages_long_gone_do_not_pile_up() {
         let message = bench.store.insert(&content, 1);
         let effects = &mut Vec::new();
         let (store, windows) = (&mut bench.store, &mut bench.windows);
-        let mut context = Context { store, windows, effects };
+        let bulk_left = &mut u32::MAX.clone();
+        let mut context = Context { store, windows, bulk_left, effects };
         let command = Command::Enqueue { message, expiration_ms: Some(1 << 40) };
         bench.queue.apply(Time(ms), command, &mut context);
         let get = Command::Get { channel: channel(1), no_ack: true };
@@ -324,7 +440,8 @@ fn get_tells_what_is_left_and_who_holds_the_message() {
         got[..],
         [Effect::Got { consumer: None, remaining: 0, .. }, Effect::Release { .. }]
     ));
-    assert_eq!(bench.apply(Command::Get { channel: channel(1), no_ack: true }), [Effect::Empty]);
+    let empty = Effect::Empty { channel: channel(1) };
+    assert_eq!(bench.apply(Command::Get { channel: channel(1), no_ack: true }), [empty]);
     bench.settle(1, holder, 0, Outcome::Rejected);
     assert_eq!(bench.queue.counters().settled, 2);
     assert_eq!(bench.queue.consumer_count(), 0);
@@ -337,7 +454,8 @@ fn purge_leaves_what_is_out() {
     bench.publish_all(0..10);
     bench.dispatch();
     bench.settle(1, consumer, 0, Outcome::Requeued);
-    assert_eq!(bench.apply(Command::Purge), [Effect::Purged { count: 9 }]);
+    let purged = Effect::Purged { channel: channel(2), count: 9 };
+    assert_eq!(bench.apply(PURGE), [purged]);
     assert_eq!((bench.queue.ready_count(), bench.queue.unacked_count()), (0, 1));
     while bench.store.empty_trash(4) {}
     assert_eq!(bench.store.message_count(), 1);
@@ -349,11 +467,12 @@ fn purge_leaves_what_is_out() {
 fn auto_delete_queue_is_unused_when_its_last_consumer_goes() {
     let mut bench = Bench::new(Settings { auto_delete: true, ..CLASSIC });
     bench.apply(Command::Get { channel: channel(3), no_ack: true });
-    assert_eq!(bench.apply(Command::CloseChannel { channel: channel(3) }), []);
+    assert_eq!(bench.apply(Command::CloseChannel { channel: channel(3) }), [closed(3)]);
     let consumer = bench.consume(1, 0);
     bench.consume(2, 0);
     assert_eq!(bench.apply(Command::Cancel { channel: channel(1), consumer }), []);
-    assert_eq!(bench.apply(Command::CloseChannel { channel: channel(2) }), [Effect::Unused]);
+    let effects = bench.apply(Command::CloseChannel { channel: channel(2) });
+    assert_eq!(effects, [Effect::Unused, closed(2)]);
 }
 
 #[test]
@@ -364,7 +483,7 @@ fn retire_tests_emptiness_before_use() {
     let both = Command::Retire { if_unused: true, if_empty: true };
     assert_eq!(bench.apply(both), [Effect::NotEmpty]);
     bench.dispatch();
-    bench.apply(Command::Purge);
+    bench.apply(PURGE);
     assert_eq!(bench.apply(both), [Effect::InUse]);
     bench.publish_all(2..5);
     let cancelled = Effect::ConsumerCancelled { channel: channel(1), front_consumer: 1 };
@@ -445,7 +564,8 @@ fn steady_flow_allocates_nothing_per_message() {
                     Content { exchange: b"", routing_key: b"", properties: &[0, 0], body: b"x" };
                 let message = store.insert(&content, 1);
                 let command = Command::Enqueue { message, expiration_ms: None };
-                let mut context = Context { store, windows, effects: &mut effects };
+                let bulk_left = &mut u32::MAX.clone();
+                let mut context = Context { store, windows, bulk_left, effects: &mut effects };
                 bench.queue.apply(Time(0), command, &mut context);
             }
             let settle = Command::Settle {
@@ -457,7 +577,8 @@ fn steady_flow_allocates_nothing_per_message() {
             };
             ordinal += 100;
             for command in [Command::Dispatch { budget: 100 }, settle] {
-                let mut context = Context { store, windows, effects: &mut effects };
+                let bulk_left = &mut u32::MAX.clone();
+                let mut context = Context { store, windows, bulk_left, effects: &mut effects };
                 bench.queue.apply(Time(0), command, &mut context);
             }
             let deliveries = effects.iter().filter(|e| matches!(e, Effect::Deliver(_))).count();

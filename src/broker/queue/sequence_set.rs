@@ -63,15 +63,6 @@ impl SequenceSet {
         self.find(sequence / 128).is_ok_and(|place| self.words[place].bits & bit != 0)
     }
 
-    /// Empties the set; the numbers in order.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = u64> + use<> {
-        self.len = 0;
-        std::mem::take(&mut self.words).into_iter().flat_map(|word| {
-            let is_in = move |bit: &u64| word.bits >> bit & 1 == 1;
-            (0..128).filter(is_in).map(move |bit| word.number * 128 + bit)
-        })
-    }
-
     pub(super) fn shrink(&mut self) {
         self.words.shrink_to_fit();
     }

@@ -2,10 +2,12 @@
 
 use crate::ids::{ChannelAddress, Time};
 
+use super::backlog::take_one;
 use super::command::{ConsumerIndex, Outcome};
 use super::{Context, Queue};
 
 impl Queue {
+    /// Returns the first ordinal that is left when the tick's budget is used up.
     pub(super) fn settle(
         &mut self,
         now: Time,
@@ -13,18 +15,22 @@ impl Queue {
         (first, last): (u64, u64),
         outcome: Outcome,
         context: &mut Context<'_>,
-    ) {
+    ) -> Option<u64> {
         let mut from = first;
-        loop {
-            let Some(holder) = self.consumers.of_channel(channel, index) else { return };
+        let left = loop {
+            let holder = self.consumers.of_channel(channel, index)?;
             let next = holder.outstanding.next_live(from);
-            let Some(ordinal) = next.filter(|ordinal| *ordinal <= last) else { break };
+            let Some(ordinal) = next.filter(|ordinal| *ordinal <= last) else { break None };
+            if !take_one(context.bulk_left) {
+                break Some(ordinal);
+            }
             let sequence = holder.outstanding.remove(ordinal).expect("next_live names a value");
             self.settle_one(now, sequence, outcome, context);
             from = ordinal + 1;
-        }
+        };
         self.consumers.unblock(index);
         self.consumers.remove_if_done(index);
+        left
     }
 
     fn settle_one(

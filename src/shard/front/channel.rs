@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use haremq_broker::channel::{DeliveryTags, GlobalPrefetch, Unconfirmed};
+use haremq_broker::channel::{DeliveryTags, GlobalPrefetch, Rest, Run, Unconfirmed};
 use haremq_broker::ids::{ChannelAddress, ExchangeId, QueueId, ShardId};
-use haremq_broker::queue::ConsumerIndex;
+use haremq_broker::queue::{ConsumerIndex, Outcome};
 use haremq_protocol::reply::ProtocolError;
 use slab::Slab;
 
@@ -80,6 +80,36 @@ pub(crate) enum Waiting {
     },
     /// `tx.commit`.
     Commit,
+    /// Its own settlement of many deliveries.
+    Settlement,
+}
+
+/// A settlement of so many deliveries that it goes on in the next tick.
+#[derive(Debug)]
+pub(crate) enum Settling {
+    /// `basic.ack` or `basic.nack` with multiple, `basic.recover`: the queues are told at the end,
+    /// so that messages come back together.
+    Tags {
+        /// What is to be settled yet.
+        rest: Rest,
+        /// What is settled.
+        runs: Vec<Run>,
+        /// What becomes of them.
+        outcome: Outcome,
+        /// Whether `recover-ok` is to be sent.
+        recovers: bool,
+    },
+    /// The same in a transaction: it is only noted.
+    Notes {
+        /// What is to be noted yet.
+        rest: Rest,
+        /// What is to become of them.
+        outcome: Outcome,
+    },
+    /// `tx.commit`: the transaction has settlements left.
+    Commit,
+    /// `tx.rollback`: likewise.
+    Rollback,
 }
 
 /// A consumer, or what holds a queue's `basic.get`s for the channel.
@@ -125,6 +155,8 @@ pub(crate) struct Channel {
     pub(crate) generation: u32,
     pub(crate) state: ChannelState,
     pub(crate) waiting: Waiting,
+    /// What the last tick's budget did not suffice for.
+    pub(crate) settling: Option<Settling>,
     /// Catalog commands under way, in order.
     pub(crate) commands: VecDeque<PendingCommand>,
     pub(crate) next_request: u32,
@@ -162,6 +194,7 @@ impl Channel {
             generation,
             state: ChannelState::Open,
             waiting: Waiting::Nothing,
+            settling: None,
             commands: VecDeque::new(),
             next_request: 0,
             has_failed_command: false,

@@ -141,13 +141,11 @@ impl Shard {
                 Err(ProtocolError::new(ReplyCode::NotImplemented, "requeue=false"))
             }
             Method::Recover(_) => {
-                self.recover(channel);
-                let ok = Method::RecoverOk(basic::RecoverOk {});
-                self.send_on_channel(channel, &AMQPClass::Basic(ok));
+                self.recover(channel, true);
                 Ok(())
             }
             Method::RecoverAsync(_) => {
-                self.recover(channel);
+                self.recover(channel, false);
                 Ok(())
             }
             _ => Err(unimplemented()),

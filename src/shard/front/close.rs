@@ -39,18 +39,27 @@ impl Shard {
     pub(crate) fn drain_channel(&mut self, channel: u32, farewell: ChannelFarewell) {
         let entry = &mut self.front.channels[channel as usize];
         assert!(entry.is_open(), "a channel ends once");
-        let homes = entry.homes;
-        let homes_left = homes.count_ones();
+        let homes_left = entry.homes.count_ones();
         entry.state = ChannelState::Draining { farewell, homes_left };
         entry.waiting = Waiting::Nothing;
-        let (slot, address) = (entry.connection, entry.address(self.id, channel));
+        let slot = entry.connection;
         self.drop_content(slot, channel);
         self.forget_publishes(channel);
-        for home in (0..self.shards).filter(|home| homes & (1 << home) != 0) {
-            self.request(ShardId(home), Request::CloseChannel { channel: address });
+        // What was acked is not to come back: its queues hear of that first.
+        if self.front.channels[channel as usize].settling.is_none() {
+            self.let_go(channel);
         }
         self.resume_if_paused_on(slot, channel);
         self.continue_draining(channel);
+    }
+
+    /// Every home that knows of the ending channel is told so.
+    pub(crate) fn let_go(&mut self, channel: u32) {
+        let entry = &self.front.channels[channel as usize];
+        let (homes, address) = (entry.homes, entry.address(self.id, channel));
+        for home in (0..self.shards).filter(|home| homes & (1 << home) != 0) {
+            self.request(ShardId(home), Request::CloseChannel { channel: address });
+        }
     }
 
     fn resume_if_paused_on(&mut self, slot: ConnectionSlot, channel: u32) {

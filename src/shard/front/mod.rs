@@ -62,6 +62,11 @@ pub(crate) struct Front {
     pub(crate) memory_waiters: Vec<ConnectionSlot>,
     /// Channels whose commit waits for credit.
     pub(crate) commit_waiters: Vec<u32>,
+    /// Channels that settle more than the tick's budget sufficed for.
+    pub(crate) settling: VecDeque<u32>,
+    /// What the settlements of this tick may still go through.
+    pub(crate) bulk_left: u32,
+    bulk_per_tick: u32,
     /// Destinations of the publish at hand; kept for its memory.
     pub(crate) destinations: Vec<Destination>,
     /// Runs of the settlement at hand; kept for its memory.
@@ -79,7 +84,7 @@ const SPARE_BUFFERS_MAX: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 1 << 20;
 
 impl Front {
-    pub(crate) fn new(shard: ShardId, shards: u16) -> Front {
+    pub(crate) fn new(shard: ShardId, shards: u16, bulk_per_tick: u32) -> Front {
         Front {
             shard,
             connections: Vec::new(),
@@ -91,6 +96,9 @@ impl Front {
             credit_waiters: (0..shards).map(|_| Vec::new()).collect(),
             memory_waiters: Vec::new(),
             commit_waiters: Vec::new(),
+            settling: VecDeque::new(),
+            bulk_left: bulk_per_tick,
+            bulk_per_tick,
             destinations: Vec::new(),
             runs: Vec::new(),
             spare_buffers: Vec::new(),
@@ -174,6 +182,11 @@ impl Front {
             buffer.reserve(bytes);
         }
         buffer
+    }
+
+    /// A new tick, a new budget.
+    pub(crate) fn refill_bulk(&mut self) {
+        self.bulk_left = self.bulk_per_tick;
     }
 
     /// Puts a connection into the tick's list of those with output.

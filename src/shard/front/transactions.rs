@@ -9,7 +9,7 @@ use haremq_protocol::properties::Properties;
 use haremq_protocol::publish::Publish;
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 
-use super::channel::{Channel, Waiting};
+use super::channel::{Channel, Settling, Waiting};
 use super::content::Message;
 use super::publish::homes_of;
 use crate::limits::{BODY_COPY_BYTES_MAX, TRANSACTION_BYTES_MAX};
@@ -102,6 +102,7 @@ impl Shard {
             return Err(error.of(SELECT.0, SELECT.1));
         }
         entry.transaction.get_or_insert_default();
+        entry.tags.set_transactional();
         let method = tx::AMQPMethod::SelectOk(tx::SelectOk {});
         self.send_on_channel(channel, &AMQPClass::Tx(method));
         Ok(())
@@ -156,7 +157,6 @@ impl Shard {
             return;
         }
         self.settle_transaction(channel);
-        self.end_commit_if_accepted(channel);
     }
 
     /// Returns whether everything is handed over.
@@ -193,17 +193,24 @@ impl Shard {
         true
     }
 
-    fn settle_transaction(&mut self, channel: u32) {
+    pub(crate) fn settle_transaction(&mut self, channel: u32) {
+        let left = &mut self.front.bulk_left;
         let entry = &mut self.front.channels[channel as usize];
         let transaction = entry.transaction.as_mut().expect("a commit is under way");
         let mut runs: Vec<(Run, Outcome)> = Vec::new();
-        transaction.settled.commit(|run, outcome| runs.push((run, outcome)));
+        transaction.settled.commit(left, |run, outcome| runs.push((run, outcome)));
+        let is_done = transaction.settled.is_empty();
         for (run, outcome) in runs {
             self.send_settle(channel, run, outcome);
         }
         if self.front.channels[channel as usize].global.is_on() {
             self.send_grants(channel);
         }
+        if !is_done {
+            return self.settle_later(channel, Settling::Commit);
+        }
+        self.end_commit_if_accepted(channel);
+        self.end_settlement(channel);
     }
 
     /// Homes have taken responsibility for so many of the publishes.
@@ -219,7 +226,8 @@ impl Shard {
         let entry = &mut self.front.channels[channel as usize];
         let transaction = entry.transaction.as_mut().expect("a commit is under way");
         let is_sent = transaction.sent == transaction.publishes.len();
-        if entry.waiting != Waiting::Commit || !is_sent || transaction.owed > 0 {
+        let is_settled = transaction.settled.is_empty();
+        if entry.waiting != Waiting::Commit || !is_sent || !is_settled || transaction.owed > 0 {
             return;
         }
         self.forget_publishes(channel);
@@ -230,15 +238,28 @@ impl Shard {
 
     /// TXN-5.
     fn roll_back(&mut self, channel: u32) -> Result<(), ProtocolError> {
-        let entry = &mut *self.front.channels[channel as usize];
-        let Some(transaction) = &mut entry.transaction else {
+        if self.front.channels[channel as usize].transaction.is_none() {
             return Err(not_transactional(ROLLBACK));
-        };
-        transaction.settled.rollback(&mut entry.tags);
+        }
         self.forget_publishes(channel);
-        let method = tx::AMQPMethod::RollbackOk(tx::RollbackOk {});
-        self.send_on_channel(channel, &AMQPClass::Tx(method));
+        self.restore_transaction(channel);
         Ok(())
+    }
+
+    /// What the transaction has settled is outstanding again.
+    pub(crate) fn restore_transaction(&mut self, channel: u32) {
+        let left = &mut self.front.bulk_left;
+        let entry = &mut *self.front.channels[channel as usize];
+        let transaction = entry.transaction.as_mut().expect("it is never left");
+        transaction.settled.rollback(&mut entry.tags, left);
+        if !transaction.settled.is_empty() {
+            return self.settle_later(channel, Settling::Rollback);
+        }
+        if entry.is_open() {
+            let method = tx::AMQPMethod::RollbackOk(tx::RollbackOk {});
+            self.send_on_channel(channel, &AMQPClass::Tx(method));
+        }
+        self.end_settlement(channel);
     }
 
     /// Frees what a transaction's publishes hold.

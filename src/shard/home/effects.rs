@@ -1,6 +1,6 @@
 //! What queues ask for is carried out.
 
-use haremq_broker::ids::{ChannelAddress, QueueId};
+use haremq_broker::ids::QueueId;
 use haremq_broker::queue::{Command, Context, Delivery, Effect};
 
 use super::requests::saturate;
@@ -10,13 +10,6 @@ use crate::limits::{
 use crate::mesh::Answer;
 use crate::shard::Shard;
 use crate::timers::Timer;
-
-/// Whose request a command carries out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
-    pub(crate) channel: ChannelAddress,
-    pub(crate) front_consumer: u32,
-}
 
 impl Shard {
     /// Applies a command; its effects are to be carried out before the next. Returns false if
@@ -29,12 +22,17 @@ impl Shard {
         let mut context = Context {
             store: &mut home.store,
             windows: &mut home.windows,
+            bulk_left: &mut home.bulk_left,
             effects: &mut home.effects,
         };
         entry.queue.apply(self.now, command, &mut context);
         if !entry.is_listed && entry.queue.is_runnable() {
             entry.is_listed = true;
             home.runnable.push_back(id);
+        }
+        if !entry.is_unfinished && entry.queue.is_unfinished() {
+            entry.is_unfinished = true;
+            home.unfinished.push_back(id);
         }
         if !entry.is_touched {
             entry.is_touched = true;
@@ -47,32 +45,27 @@ impl Shard {
     }
 
     /// Applies a command and does what the queue asks for.
-    pub(crate) fn apply_and_carry_out(
-        &mut self,
-        id: QueueId,
-        command: Command,
-        asker: Option<Asker>,
-    ) -> bool {
+    pub(crate) fn apply_and_carry_out(&mut self, id: QueueId, command: Command) -> bool {
         let exists = self.apply(id, command);
         if exists {
-            self.carry_out_effects(id, asker);
+            self.carry_out_effects(id);
         }
         exists
     }
 
     /// Does what the queue has asked for, in order.
-    pub(crate) fn carry_out_effects(&mut self, id: QueueId, asker: Option<Asker>) {
+    pub(crate) fn carry_out_effects(&mut self, id: QueueId) {
         if self.home.effects.is_empty() {
             return;
         }
         let mut effects = std::mem::take(&mut self.home.effects);
         for effect in effects.drain(..) {
-            self.carry_out(id, effect, asker);
+            self.carry_out(id, effect);
         }
         self.home.effects = effects;
     }
 
-    fn carry_out(&mut self, id: QueueId, effect: Effect, asker: Option<Asker>) {
+    pub(crate) fn carry_out(&mut self, id: QueueId, effect: Effect) {
         match effect {
             Effect::Deliver(delivery) => self.deliver(&delivery),
             Effect::Release { message } => self.home.store.release(message),
@@ -91,21 +84,31 @@ impl Shard {
             Effect::Retired { .. } | Effect::InUse | Effect::NotEmpty => {
                 unreachable!("the outcome of a retirement is looked at where it is asked for")
             }
-            _ => self.answer_asker(id, effect, asker.expect("only requests have answers")),
+            Effect::ChannelClosed { channel } => self.handle_closed_at_queue(channel),
+            Effect::Unanswered(command) => self.answer_for_gone(id, command),
+            Effect::Got { .. } => self.answer_get(id, effect),
+            _ => self.answer_request(effect),
         }
     }
 
-    /// The effects that answer a request.
-    fn answer_asker(&mut self, id: QueueId, effect: Effect, asker: Asker) {
-        let Asker { channel, front_consumer } = asker;
-        let answer = match effect {
-            Effect::Consuming { consumer } => {
-                Answer::Consuming { channel, front_consumer, consumer }
+    /// The effects that answer a request without content.
+    fn answer_request(&mut self, effect: Effect) {
+        let (channel, answer) = match effect {
+            Effect::Consuming { channel, front_consumer, consumer } => {
+                (channel, Answer::Consuming { channel, front_consumer, consumer })
             }
-            Effect::ConsumeRefused => Answer::ConsumeRefused { channel, front_consumer },
-            Effect::Empty => Answer::GotNothing { channel },
-            Effect::Purged { count } => Answer::Purged { channel, count: saturate(count) },
-            Effect::Got { .. } => return self.answer_get(id, effect, channel),
+            Effect::ConsumeRefused { channel, front_consumer } => {
+                (channel, Answer::ConsumeRefused { channel, front_consumer })
+            }
+            Effect::Empty { channel } => (channel, Answer::GotNothing { channel }),
+            Effect::Purged { channel, count } => {
+                self.home.has_trash = true;
+                (channel, Answer::Purged { channel, count: saturate(count) })
+            }
+            Effect::Counted { channel, request, messages, consumers } => {
+                let messages = saturate(messages);
+                (channel, Answer::Counted { channel, request, messages, consumers })
+            }
             _ => unreachable!("the other effects answer nobody"),
         };
         self.answer(channel.shard, answer);
@@ -127,8 +130,9 @@ impl Shard {
         outbox.answer(Answer::Delivered { channel, front_consumer, delivery });
     }
 
-    fn answer_get(&mut self, queue: QueueId, effect: Effect, channel: ChannelAddress) {
-        let Effect::Got { consumer, ordinal, message, redelivered, remaining } = effect else {
+    fn answer_get(&mut self, queue: QueueId, effect: Effect) {
+        let Effect::Got { channel, consumer, ordinal, message, redelivered, remaining } = effect
+        else {
             unreachable!("the caller has looked")
         };
         let remaining = saturate(remaining);
@@ -157,7 +161,24 @@ impl Shard {
                 continue;
             };
             entry.is_listed = false;
-            self.apply_and_carry_out(id, Command::Dispatch { budget }, None);
+            self.apply_and_carry_out(id, Command::Dispatch { budget });
+        }
+    }
+
+    /// Lets queues go on with what the last tick's budget did not suffice for. Those that had
+    /// none of it come first the next time.
+    pub(crate) fn continue_queues(&mut self) {
+        self.home.bulk_left = self.home.bulk_per_tick;
+        for _ in 0..self.home.unfinished.len() {
+            if self.home.bulk_left == 0 {
+                return;
+            }
+            let id = self.home.unfinished.pop_front().expect("counted");
+            let Some(entry) = self.home.queues.get_mut(&id) else {
+                continue;
+            };
+            entry.is_unfinished = false;
+            self.apply_and_carry_out(id, Command::Continue);
         }
     }
 
@@ -183,6 +204,6 @@ impl Shard {
 
     /// A queue wanted to be told now.
     pub(crate) fn handle_queue_timer(&mut self, id: QueueId) {
-        self.apply_and_carry_out(id, Command::TimerFired, None);
+        self.apply_and_carry_out(id, Command::TimerFired);
     }
 }

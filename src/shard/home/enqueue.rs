@@ -62,7 +62,7 @@ impl Shard {
                 continue;
             }
             is_logged |= arrival.is_persistent && self.is_durable(queue);
-            self.carry_out_effects(queue, None);
+            self.carry_out_effects(queue);
         }
         self.owe_acceptance(arrival, is_logged);
     }

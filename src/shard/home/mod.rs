@@ -25,6 +25,14 @@ pub(crate) struct HomeQueue {
     pub(crate) is_listed: bool,
     /// Whether it is in the list of those used since they were last looked at for spare memory.
     pub(crate) is_touched: bool,
+    /// Whether it is in the list of those that are not finished with a command.
+    pub(crate) is_unfinished: bool,
+}
+
+impl HomeQueue {
+    pub(crate) fn new(queue: Queue) -> HomeQueue {
+        HomeQueue { queue, is_listed: false, is_touched: false, is_unfinished: false }
+    }
 }
 
 /// An answer that waits until every shard has forgotten the queues retired before it.
@@ -56,6 +64,13 @@ pub(crate) struct Home {
     pub(crate) channels: BTreeMap<ChannelAddress, BTreeSet<QueueId>>,
     /// Queues with deliveries to make, in the order in which they got them.
     pub(crate) runnable: VecDeque<QueueId>,
+    /// Queues that go on with a command in the next tick.
+    pub(crate) unfinished: VecDeque<QueueId>,
+    /// What the commands of this tick may still go through.
+    pub(crate) bulk_left: u32,
+    pub(crate) bulk_per_tick: u32,
+    /// Channels that are to be let go of, and at how many queues that is not done.
+    pub(crate) closing: BTreeMap<ChannelAddress, usize>,
     /// Queues that may hold spare memory.
     pub(crate) touched: VecDeque<QueueId>,
     pub(crate) log: Log,
@@ -80,7 +95,8 @@ pub(crate) struct Home {
 const QUEUE_MAP_SEED: u64 = 0x5eed;
 
 impl Home {
-    pub(crate) fn new() -> Home {
+    pub(crate) fn new(bulk_per_tick: u32) -> Home {
+        assert!(bulk_per_tick > 0);
         let hasher = RandomState::with_seeds(QUEUE_MAP_SEED, 1, 2, 3);
         Home {
             queues: HashMap::with_capacity_and_hasher(0, hasher),
@@ -89,6 +105,10 @@ impl Home {
             connection_windows: BTreeMap::new(),
             channels: BTreeMap::new(),
             runnable: VecDeque::new(),
+            unfinished: VecDeque::new(),
+            bulk_left: bulk_per_tick,
+            bulk_per_tick,
+            closing: BTreeMap::new(),
             touched: VecDeque::new(),
             log: Log::new(),
             unsynced: VecDeque::new(),
@@ -104,7 +124,7 @@ impl Home {
 
     /// Whether there is something to do at once.
     pub(crate) fn has_work(&self) -> bool {
-        !self.runnable.is_empty() || self.has_trash
+        !self.runnable.is_empty() || !self.unfinished.is_empty() || self.has_trash
     }
 
     /// Notes that a channel has a consumer, or holds messages, at a queue.
@@ -121,6 +141,8 @@ impl Home {
         for entry in self.queues.values() {
             entry.queue.check_invariants();
             assert!(!entry.queue.is_runnable() || entry.is_listed, "a runnable queue is listed");
+            let is_known = !entry.queue.is_unfinished() || entry.is_unfinished;
+            assert!(is_known, "an unfinished queue is listed");
         }
         assert!(self.retirements_done <= self.retirements_begun);
     }

@@ -3,7 +3,6 @@
 use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId};
 use haremq_broker::queue::{Command, Consume, ConsumerIndex, Waiting, WindowId};
 
-use super::effects::Asker;
 use crate::mesh::{Answer, Request};
 use crate::shard::Shard;
 
@@ -13,41 +12,36 @@ impl Shard {
         match *request {
             Request::Publish(_) => unreachable!("a publish is read with its content"),
             Request::Settle { channel, queue, consumer, first, last, outcome } => {
-                self.apply_and_carry_out(
-                    queue,
-                    Command::Settle { channel, consumer, first, last, outcome },
-                    None,
-                );
+                let command = Command::Settle { channel, consumer, first, last, outcome };
+                self.apply_and_carry_out(queue, command);
             }
             Request::Consume { .. } => self.handle_consume(request),
             Request::Cancel { channel, front_consumer, queue, consumer } => {
                 self.handle_cancel(channel, front_consumer, queue, consumer);
             }
-            Request::Get { channel, queue, no_ack } => self.handle_get(channel, queue, no_ack),
+            Request::Get { channel, queue, no_ack } => {
+                self.ask(channel, queue, Command::Get { channel, no_ack });
+            }
             Request::Purge { channel, queue } => {
-                let asker = Asker { channel, front_consumer: 0 };
-                self.home.has_trash = true;
-                if !self.apply_and_carry_out(queue, Command::Purge, Some(asker)) {
-                    self.answer(channel.shard, Answer::Gone { channel });
-                }
+                self.ask(channel, queue, Command::Purge { channel });
             }
             Request::Count { channel, queue, request } => {
-                self.handle_count(channel, queue, request);
+                self.ask(channel, queue, Command::Count { channel, request });
             }
             Request::CloseChannel { channel } => self.handle_close_channel(channel),
             Request::GiveBack { connection, bytes } => self.handle_give_back(connection, bytes),
             Request::ForgetConnection { connection } => self.handle_forget_connection(connection),
             Request::Recall { queue, consumer, channel } => {
-                self.apply_and_carry_out(queue, Command::Recall { channel, consumer }, None);
+                self.apply_and_carry_out(queue, Command::Recall { channel, consumer });
             }
             Request::Grant { queue, consumer, channel, count, keep } => {
                 let command = Command::Grant { channel, consumer, count, keep };
-                if !self.apply_and_carry_out(queue, command, None) {
+                if !self.apply_and_carry_out(queue, command) {
                     self.answer(channel.shard, Answer::GrantsReturned { channel, count });
                 }
             }
             Request::SetGlobal { channel, queue, consumer, on } => {
-                self.apply_and_carry_out(queue, Command::SetGlobal { channel, consumer, on }, None);
+                self.apply_and_carry_out(queue, Command::SetGlobal { channel, consumer, on });
                 self.answer(channel.shard, Answer::GlobalSet { channel });
             }
         }
@@ -67,11 +61,7 @@ impl Shard {
         else {
             unreachable!("the caller has looked")
         };
-        if !self.home.queues.contains_key(&queue) {
-            return self.answer(channel.shard, Answer::Gone { channel });
-        }
         let window = self.window_of(connection);
-        self.home.note_channel(channel, queue);
         let command = Command::Consume(Consume {
             channel,
             front_consumer,
@@ -81,7 +71,32 @@ impl Shard {
             global,
             window,
         });
-        self.apply_and_carry_out(queue, command, Some(Asker { channel, front_consumer }));
+        self.ask(channel, queue, command);
+    }
+
+    /// Applies a command that is answered, also if there is no such queue (any more).
+    fn ask(&mut self, channel: ChannelAddress, queue: QueueId, command: Command) {
+        if !self.home.queues.contains_key(&queue) {
+            return self.answer_for_gone(queue, command);
+        }
+        self.home.note_channel(channel, queue);
+        self.apply_and_carry_out(queue, command);
+    }
+
+    /// What a command is answered whose queue is gone.
+    pub(crate) fn answer_for_gone(&mut self, queue: QueueId, command: Command) {
+        match command {
+            Command::Consume(Consume { channel, .. })
+            | Command::Get { channel, .. }
+            | Command::Purge { channel } => {
+                self.answer(channel.shard, Answer::Gone { channel });
+            }
+            Command::Count { channel, request } => {
+                self.answer(channel.shard, Answer::CountGone { channel, request, queue });
+            }
+            Command::CloseChannel { channel } => self.handle_closed_at_queue(channel),
+            _ => {}
+        }
     }
 
     /// The window that a connection's consumers share here.
@@ -104,37 +119,31 @@ impl Shard {
         queue: QueueId,
         consumer: ConsumerIndex,
     ) {
-        self.apply_and_carry_out(queue, Command::Cancel { channel, consumer }, None);
+        self.apply_and_carry_out(queue, Command::Cancel { channel, consumer });
         self.answer_after_retirements(channel, Answer::Cancelled { channel, front_consumer });
     }
 
-    fn handle_get(&mut self, channel: ChannelAddress, queue: QueueId, no_ack: bool) {
-        let asker = Asker { channel, front_consumer: 0 };
-        if !self.home.queues.contains_key(&queue) {
-            return self.answer(channel.shard, Answer::Gone { channel });
-        }
-        if !no_ack {
-            self.home.note_channel(channel, queue);
-        }
-        self.apply_and_carry_out(queue, Command::Get { channel, no_ack }, Some(asker));
-    }
-
-    fn handle_count(&mut self, channel: ChannelAddress, queue: QueueId, request: u32) {
-        if !self.apply_and_carry_out(queue, Command::Touch, None) {
-            return self.answer(channel.shard, Answer::CountGone { channel, request, queue });
-        }
-        let entry = &self.home.queues[&queue];
-        let messages = saturate(entry.queue.ready_count());
-        let consumers = entry.queue.consumer_count();
-        let answer = Answer::Counted { channel, request, messages, consumers };
-        self.answer(channel.shard, answer);
-    }
-
     fn handle_close_channel(&mut self, channel: ChannelAddress) {
-        for queue in self.home.channels.remove(&channel).unwrap_or_default() {
-            self.apply_and_carry_out(queue, Command::CloseChannel { channel }, None);
+        let queues = self.home.channels.remove(&channel).unwrap_or_default();
+        // One more than there are, until all have been told.
+        self.home.closing.insert(channel, queues.len() + 1);
+        for queue in queues {
+            let command = Command::CloseChannel { channel };
+            if !self.apply_and_carry_out(queue, command) {
+                self.answer_for_gone(queue, command);
+            }
         }
-        self.answer_after_retirements(channel, Answer::ChannelClosed { channel });
+        self.handle_closed_at_queue(channel);
+    }
+
+    /// One queue less holds something of a channel that is to be let go of.
+    pub(crate) fn handle_closed_at_queue(&mut self, channel: ChannelAddress) {
+        let left = self.home.closing.get_mut(&channel).expect("each queue lets go once");
+        *left -= 1;
+        if *left == 0 {
+            self.home.closing.remove(&channel);
+            self.answer_after_retirements(channel, Answer::ChannelClosed { channel });
+        }
     }
 
     fn handle_give_back(&mut self, connection: ConnectionAddress, bytes: u32) {
@@ -146,7 +155,7 @@ impl Shard {
         let mut woken = std::mem::take(&mut self.home.woken);
         self.home.windows.give_back(window, u64::from(bytes), &mut woken);
         for Waiting { queue, consumer } in woken.drain(..) {
-            self.apply_and_carry_out(queue, Command::WindowOpened { consumer }, None);
+            self.apply_and_carry_out(queue, Command::WindowOpened { consumer });
         }
         self.home.woken = woken;
     }

@@ -42,12 +42,9 @@ impl Shard {
             message_ttl_ms: record.settings.message_ttl_ms,
             expires_ms: record.settings.expires_ms,
         });
-        let before = self
-            .home
-            .queues
-            .insert(record.id, Box::new(HomeQueue { queue, is_listed: false, is_touched: false }));
+        let before = self.home.queues.insert(record.id, Box::new(HomeQueue::new(queue)));
         assert!(before.is_none(), "ids are never used twice");
-        self.apply_and_carry_out(record.id, Command::Touch, None);
+        self.apply_and_carry_out(record.id, Command::Touch);
     }
 
     /// The writer wants a queue retired.
@@ -58,8 +55,10 @@ impl Shard {
 
     /// A queue goes by its own rules: its last consumer left, or its lease ran out.
     pub(crate) fn retire_by_itself(&mut self, queue: QueueId) {
-        if let RetireOutcome::Retired(_) = self.retire(queue, false, false) {
+        if self.home.queues.contains_key(&queue) {
+            // First: what waits at the queue is answered when it goes, and waits for this.
             self.home.retirements_begun += 1;
+            self.retire(queue, false, false);
             self.to_writer.push_back(ToWriter::Retired { queue });
         }
     }
@@ -75,14 +74,7 @@ impl Shard {
                 Effect::Retired { count } => outcome = RetireOutcome::Retired(saturate(count)),
                 Effect::InUse => outcome = RetireOutcome::InUse,
                 Effect::NotEmpty => outcome = RetireOutcome::NotEmpty,
-                Effect::ConsumerCancelled { channel, front_consumer } => {
-                    let answer = Answer::ConsumerCancelled { channel, front_consumer };
-                    self.answer(channel.shard, answer);
-                }
-                Effect::GrantsReturned { channel, count, .. } => {
-                    self.answer(channel.shard, Answer::GrantsReturned { channel, count });
-                }
-                _ => unreachable!("a queue that goes asks for nothing else"),
+                effect => self.carry_out(queue, effect),
             }
         }
         self.home.effects = effects;
