@@ -41,7 +41,7 @@ pub(crate) fn execute(
         for (name, uri, outcomes) in pair {
             let run_options = RunOptions { uri: uri.clone(), ..parsed.options.clone() };
             let finished = run(&run_options, &flags, &mut LinePrinter::quiet(), interrupted)?;
-            if let Some(failure) = finished.failure {
+            if let Some(failure) = finished.outcome.failure {
                 return Err(format!("round {} of {name}: {failure}", round + 1));
             }
             println!("round {} {name}: {}", round + 1, line(&finished.outcome));

@@ -85,6 +85,7 @@ pub(crate) fn execute(
             product: facts.product,
             version: facts.version,
             platform: facts.platform,
+            own_version: facts.own_version,
             pid,
             cpus: None,
         },

@@ -120,12 +120,10 @@ pub(crate) fn table(a: &[Outcome], b: &[Outcome]) -> String {
     let mut text = String::new();
     for (name, outcomes) in [("A", a), ("B", b)] {
         let Some(first) = outcomes.first() else { continue };
-        let broker = &first.broker;
         let _ = writeln!(
             text,
-            "{name}: {} {} at {}, {} runs{}",
-            broker.product,
-            broker.version,
+            "{name}: {} at {}, {} runs{}",
+            first.broker.name(),
             first.uri,
             outcomes.len(),
             warnings(outcomes)

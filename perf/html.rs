@@ -13,15 +13,15 @@ const STYLE: &str = include_str!("html/style.css");
 /// The page.
 pub(crate) fn report(outcome: &Outcome) -> String {
     let mut page = String::new();
-    let title = format!("{}: {}", escape(&outcome.broker.product), escape(&outcome.id));
+    let broker = outcome.broker.own_version.as_ref().unwrap_or(&outcome.broker.product);
+    let title = format!("{}: {}", escape(broker), escape(&outcome.id));
     let _ = write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n\
-         <p class=\"lead\">{} {} at {}</p>\n",
-        escape(&outcome.broker.product),
-        escape(&outcome.broker.version),
+         <p class=\"lead\">{} at {}</p>\n",
+        escape(&outcome.broker.name()),
         escape(&outcome.uri),
     );
     write_banners(&mut page, outcome);
@@ -71,6 +71,9 @@ fn write_banners(page: &mut String, outcome: &Outcome) {
         ),
     };
     page.push_str(&banner);
+    if let Some(failure) = &outcome.failure {
+        let _ = writeln!(page, "<p class=\"banner bad\"><b>Failed.</b> {}</p>", escape(failure));
+    }
     for reason in &outcome.void {
         let _ = writeln!(page, "<p class=\"banner bad\"><b>Void.</b> {}</p>", escape(reason));
     }

@@ -187,7 +187,7 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
 
 fn write_surroundings(text: &mut String, outcome: &Outcome) {
     let broker = &outcome.broker;
-    let _ = write!(text, "  broker: {} {} at {}", broker.product, broker.version, outcome.uri);
+    let _ = write!(text, "  broker: {} at {}", broker.name(), outcome.uri);
     if let Some(process) = &outcome.broker_process {
         let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
         let _ = write!(
@@ -250,7 +250,11 @@ fn write_judgement(text: &mut String, outcome: &Outcome) {
     if let Some(reason) = &judgement.loss_unknown {
         let _ = write!(text, "; losses not checked: {reason}");
     }
-    let verdict = if judgement.is_clean() { "ok" } else { "FAILED" };
+    let verdict = match (judgement.is_clean(), &outcome.failure) {
+        (false, _) => "FAILED",
+        (true, Some(_)) => "no fault until the run failed",
+        (true, None) => "ok",
+    };
     let _ = writeln!(text, " -> {verdict}");
 }
 

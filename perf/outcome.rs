@@ -33,6 +33,9 @@ pub(crate) struct Outcome {
     /// Shares of the machine's time.
     pub(crate) steal_share: f64,
     pub(crate) foreign_share: f64,
+    /// Why the run ended early, if it did.
+    #[serde(default)]
+    pub(crate) failure: Option<String>,
     /// Why the figures do not say what they seem to say.
     pub(crate) void: Vec<String>,
     /// What else was going on.
@@ -47,9 +50,23 @@ pub(crate) struct BrokerFacts {
     pub(crate) product: String,
     pub(crate) version: String,
     pub(crate) platform: String,
+    /// Its own name and version, where it gives itself out as another one: of a server property
+    /// that ends in `_version`.
+    #[serde(default)]
+    pub(crate) own_version: Option<String>,
     pub(crate) pid: Option<u32>,
     /// CPUs that it may use.
     pub(crate) cpus: Option<String>,
+}
+
+impl BrokerFacts {
+    /// Name and version.
+    pub(crate) fn name(&self) -> String {
+        match &self.own_version {
+            Some(own) => format!("{own} (as {} {})", self.product, self.version),
+            None => format!("{} {}", self.product, self.version),
+        }
+    }
 }
 
 /// How the generator fared.

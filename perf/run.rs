@@ -39,8 +39,6 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     /// Per interval, for `.hlog`.
     pub(crate) meters: Vec<Meter>,
-    /// Why it ended early, if it did.
-    pub(crate) failure: Option<String>,
 }
 
 /// Runs to the end and prints a line per interval.
@@ -97,8 +95,9 @@ pub(crate) fn run(
     conductor.take_reports();
     let judgement = judge(&plan, &ends, &conductor.judge_facts(&plan, failure.is_some()));
     let meters = conductor.meters();
-    let outcome = outcome(&conductor, &plan, &cpus, command, judgement, &ends);
-    Ok(Finished { outcome, meters, failure })
+    let mut outcome = outcome(&conductor, &plan, &cpus, command, judgement, &ends);
+    outcome.failure = failure;
+    Ok(Finished { outcome, meters })
 }
 
 fn ledger(

@@ -57,13 +57,16 @@ pub(crate) fn execute(
         None => print!("{}", summary(&finished.outcome)),
     }
     write_files(options, &finished)?;
-    if let Some(failure) = &finished.failure {
+    if let Some(failure) = &finished.outcome.failure {
         eprintln!("haremq-perf: {failure}");
     }
     if !finished.outcome.judgement.is_clean() {
         return Ok(ExitCode::from(BROKEN_PROMISE));
     }
-    Ok(if finished.failure.is_some() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
+    Ok(match finished.outcome.failure {
+        Some(_) => ExitCode::from(FAILURE),
+        None => ExitCode::SUCCESS,
+    })
 }
 
 /// Outputs that only a run with messages, and only a single one, can have.

@@ -70,6 +70,8 @@ pub(crate) struct ServerFacts {
     pub(crate) product: String,
     pub(crate) version: String,
     pub(crate) platform: String,
+    /// Its own name and version, where it gives itself out as another one.
+    pub(crate) own_version: Option<String>,
 }
 
 /// One connection, used from one thread, one request after the other.
@@ -440,6 +442,14 @@ fn server_facts(bytes: &[u8]) -> Option<ServerFacts> {
         Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
         _ => String::new(),
     };
-    let (product, version, platform) = (text("product"), text("version"), text("platform"));
-    Some(ServerFacts { product, version, platform })
+    let names = start.server_properties.inner().keys();
+    let own =
+        names.filter_map(|name| Some((name.as_str(), name.as_str().strip_suffix("_version")?)));
+    let own = own.map(|(name, broker)| format!("{broker} {}", text(name))).next();
+    Some(ServerFacts {
+        product: text("product"),
+        version: text("version"),
+        platform: text("platform"),
+        own_version: own,
+    })
 }

@@ -61,6 +61,7 @@ impl Surroundings {
             product: facts.product.clone(),
             version: facts.version.clone(),
             platform: facts.platform.clone(),
+            own_version: facts.own_version.clone(),
             pid,
             cpus: pid.and_then(allowed_cpus),
         };
@@ -210,6 +211,7 @@ pub(crate) fn outcome(
         machine_times: times,
         steal_share: share(times.steal, times.total()),
         foreign_share: foreign_share(before, after, &times),
+        failure: None,
         void: Vec::new(),
         disturbed: Vec::new(),
         notes: notes(conductor, plan, ends),

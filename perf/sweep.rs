@@ -78,7 +78,7 @@ pub(crate) fn execute(
         let time = if options.time > 0.0 { options.time } else { STEP_SECONDS };
         let step = RunOptions { total_rate: Some(rate), time, ..options.clone() };
         let finished = run(&step, command, &mut LinePrinter::quiet(), interrupted)?;
-        if let Some(failure) = finished.failure {
+        if let Some(failure) = finished.outcome.failure {
             return Err(failure);
         }
         if interrupted.load(Ordering::Relaxed) {

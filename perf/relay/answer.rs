@@ -5,6 +5,8 @@ use haremq_protocol::method::{
 };
 use haremq_protocol::types::{AMQPValue, FieldTable};
 
+use crate::relay::queue::OneQueue;
+
 const CHANNEL_MAX: u16 = 2047;
 const FRAME_MAX: u32 = 131_072;
 
@@ -29,7 +31,10 @@ pub(crate) fn write_start(out: &mut Vec<u8>) {
 }
 
 /// The answer to a method; `None` if it has none. An error text if the relay cannot do it.
-pub(crate) fn answer(method: &AMQPClass) -> Result<Option<AMQPClass>, String> {
+pub(crate) fn answer(
+    method: &AMQPClass,
+    queue: &mut OneQueue,
+) -> Result<Option<AMQPClass>, String> {
     let answer = match method {
         AMQPClass::Connection(method) => return Ok(answer_connection(method)),
         AMQPClass::Channel(channel::AMQPMethod::Open(_)) => {
@@ -41,7 +46,7 @@ pub(crate) fn answer(method: &AMQPClass) -> Result<Option<AMQPClass>, String> {
         AMQPClass::Exchange(exchange::AMQPMethod::Declare(_)) => {
             AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {}))
         }
-        AMQPClass::Queue(method) => return answer_queue(method).map(Some),
+        AMQPClass::Queue(method) => return answer_queue(method, queue).map(Some),
         AMQPClass::Confirm(confirm::AMQPMethod::Select(_)) => {
             AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(confirm::SelectOk {}))
         }
@@ -78,12 +83,15 @@ fn answer_connection(method: &connection::AMQPMethod) -> Option<AMQPClass> {
     Some(AMQPClass::Connection(answer))
 }
 
-fn answer_queue(method: &queue::AMQPMethod) -> Result<AMQPClass, String> {
+fn answer_queue(method: &queue::AMQPMethod, queue: &mut OneQueue) -> Result<AMQPClass, String> {
     let answer = match method {
         queue::AMQPMethod::Declare(declare) => {
-            let name = declare.queue.as_str();
+            let name = match declare.queue.as_str() {
+                "" => queue.generate_name(),
+                name => name.to_owned(),
+            };
             queue::AMQPMethod::DeclareOk(queue::DeclareOk {
-                queue: if name.is_empty() { "amq.gen-relay" } else { name }.into(),
+                queue: name.as_str().into(),
                 message_count: 0,
                 consumer_count: 0,
             })

@@ -12,9 +12,10 @@ use haremq_protocol::method::{
 use haremq_protocol::publish::Publish;
 use haremq_reactor::SocketId;
 
-use crate::options::RelayMode;
+use crate::options::{Fault, RelayMode};
 use crate::relay::answer::{answer, write_refusal, write_start};
 use crate::relay::fault::Faults;
+use crate::relay::queue::OneQueue;
 use crate::walker::{Part, Walker};
 
 const FRAME_MAX: u32 = 131_072;
@@ -26,10 +27,25 @@ pub(crate) enum Heard {
     Nothing,
     /// It consumes from now on.
     Consumer,
+    /// It takes its leave, and consumes no more.
+    ConsumerLeft,
     /// It publishes for the first time, and needs a target.
     Publisher,
     /// It is over.
     End,
+}
+
+/// What all connections of a relay have in common.
+#[derive(Debug)]
+pub(crate) struct Commons {
+    pub(crate) faults: Faults,
+    pub(crate) queue: OneQueue,
+}
+
+impl Commons {
+    pub(crate) fn new(fault: Option<Fault>) -> Commons {
+        Commons { faults: Faults::new(fault), queue: OneQueue::default() }
+    }
 }
 
 /// What goes to a connection. Taken out of it while a publisher writes into it.
@@ -125,12 +141,17 @@ impl RelayLink {
         }
     }
 
+    /// It consumes, and counts as a consumer of the queue.
+    pub(crate) fn has_consumer(&self) -> bool {
+        self.outlet.consumer.is_some()
+    }
+
     /// Handles what the connection sent; `target` is where its publishes go.
     pub(crate) fn handle_received(
         &mut self,
         mut bytes: &[u8],
         target: Option<&mut Outlet>,
-        faults: &mut Faults,
+        commons: &mut Commons,
     ) -> Heard {
         if self.header_left > 0 {
             let taken = self.header_left.min(bytes.len());
@@ -154,18 +175,18 @@ impl RelayLink {
             }
             return Heard::Nothing;
         }
-        self.walk(bytes, target, faults)
+        self.walk(bytes, target, commons)
     }
 
-    fn walk(&mut self, bytes: &[u8], target: Option<&mut Outlet>, faults: &mut Faults) -> Heard {
+    fn walk(&mut self, bytes: &[u8], target: Option<&mut Outlet>, commons: &mut Commons) -> Heard {
         let mut nowhere = Outlet::default();
         let target = target.unwrap_or(&mut nowhere);
         let mut heard = Heard::Nothing;
         let mut walker = std::mem::replace(&mut self.walker, Walker::new(0));
         let walked = walker.handle_received(bytes, |part| match part {
-            Part::Piece(_, piece) => self.pass_piece(piece, target, faults),
+            Part::Piece(_, piece) => self.pass_piece(piece, target, &mut commons.faults),
             Part::Whole(frame) => {
-                let is_news = self.handle_frame(frame, target, faults);
+                let is_news = self.handle_frame(frame, target, commons);
                 if is_news != Heard::Nothing {
                     heard = is_news;
                 }
@@ -184,20 +205,25 @@ impl RelayLink {
         &mut self,
         frame: Frame<'_>,
         target: &mut Outlet,
-        faults: &mut Faults,
+        commons: &mut Commons,
     ) -> Heard {
         match frame.kind {
-            FrameKind::Header => self.pass_header(frame, target, faults),
-            FrameKind::Method => return self.handle_method(frame, target, faults),
+            FrameKind::Header => self.pass_header(frame, target, &mut commons.faults),
+            FrameKind::Method => return self.handle_method(frame, target, commons),
             FrameKind::Heartbeat | FrameKind::Body => {}
         }
         Heard::Nothing
     }
 
-    fn handle_method(&mut self, frame: Frame<'_>, target: &mut Outlet, faults: &Faults) -> Heard {
+    fn handle_method(
+        &mut self,
+        frame: Frame<'_>,
+        target: &mut Outlet,
+        commons: &mut Commons,
+    ) -> Heard {
         match decode_client_method(frame.payload) {
             Ok(ClientMethod::Publish(publish)) => {
-                self.pass_publish(frame.channel, &publish, target, faults);
+                self.pass_publish(frame.channel, &publish, target, &commons.faults);
                 Heard::Nothing
             }
             Ok(ClientMethod::Ack { delivery_tag, multiple })
@@ -209,7 +235,9 @@ impl RelayLink {
                 self.settle(delivery_tag, false);
                 Heard::Nothing
             }
-            Ok(ClientMethod::Cold(method)) => self.handle_cold(frame.channel, &method),
+            Ok(ClientMethod::Cold(method)) => {
+                self.handle_cold(frame.channel, &method, &mut commons.queue)
+            }
             Err(error) => {
                 write_method(&mut self.outlet.out, 0, &error.connection_close());
                 Heard::Nothing
@@ -226,7 +254,7 @@ impl RelayLink {
     }
 
     #[cold]
-    fn handle_cold(&mut self, channel: u16, method: &AMQPClass) -> Heard {
+    fn handle_cold(&mut self, channel: u16, method: &AMQPClass, queue: &mut OneQueue) -> Heard {
         let has_confirms = self.mode == RelayMode::Confirms;
         let answered = match method {
             AMQPClass::Confirm(_) if !has_confirms => {
@@ -235,12 +263,18 @@ impl RelayLink {
             AMQPClass::Basic(basic::AMQPMethod::Consume(_)) if self.outlet.consumer.is_some() => {
                 Err("a relay has one consumer per connection".to_owned())
             }
-            method => answer(method),
+            AMQPClass::Basic(basic::AMQPMethod::Consume(consume)) => {
+                queue.begin(consume.queue.as_str()).and_then(|()| answer(method, queue))
+            }
+            method => answer(method, queue),
         };
         match answered {
             Ok(Some(answer)) => write_method(&mut self.outlet.out, channel, &answer),
             Ok(None) => {}
-            Err(text) => write_refusal(&mut self.outlet.out, &text),
+            Err(text) => {
+                write_refusal(&mut self.outlet.out, &text);
+                return Heard::Nothing;
+            }
         }
         match method {
             AMQPClass::Basic(basic::AMQPMethod::Consume(consume)) => {
@@ -258,6 +292,12 @@ impl RelayLink {
                 self.confirms.push(Confirms { channel, published: 0, confirmed: 0 });
             }
             AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => return Heard::End,
+            AMQPClass::Connection(connection::AMQPMethod::Close(_))
+                if self.outlet.consumer.take().is_some() =>
+            {
+                queue.end();
+                return Heard::ConsumerLeft;
+            }
             _ => {}
         }
         Heard::Nothing

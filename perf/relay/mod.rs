@@ -8,6 +8,7 @@
 mod answer;
 mod fault;
 mod link;
+mod queue;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -18,8 +19,7 @@ use haremq_reactor::{
 };
 
 use crate::options::{RelayMode, RelayOptions};
-use crate::relay::fault::Faults;
-use crate::relay::link::{Heard, Outlet, RelayLink};
+use crate::relay::link::{Commons, Heard, Outlet, RelayLink};
 
 /// A consumer that leaves so much unread makes its publishers wait.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
@@ -39,7 +39,7 @@ pub(crate) fn execute(options: &RelayOptions) -> Result<(), String> {
 struct Relay {
     reactor: Reactor,
     mode: RelayMode,
-    faults: Faults,
+    commons: Commons,
     /// By slot of the reactor.
     links: Vec<Option<RelayLink>>,
     readable: Vec<usize>,
@@ -64,7 +64,7 @@ impl Relay {
         Ok(Relay {
             reactor,
             mode: options.mode,
-            faults: Faults::new(options.fault),
+            commons: Commons::new(options.fault),
             links: Vec::new(),
             readable: Vec::new(),
             dirty: Vec::new(),
@@ -169,7 +169,7 @@ impl Relay {
         let mut outlet = target.and_then(|target| self.take_outlet(target));
         let heard = match self.reactor.receive(link.socket, usize::MAX) {
             Received::Bytes(bytes) => {
-                link.handle_received(bytes, outlet.as_mut(), &mut self.faults)
+                link.handle_received(bytes, outlet.as_mut(), &mut self.commons)
             }
             Received::WouldBlock => Heard::Nothing,
             Received::Closed | Received::Failed(_) => Heard::End,
@@ -181,6 +181,7 @@ impl Relay {
         match heard {
             Heard::Nothing => {}
             Heard::Consumer => self.consumers.push(slot),
+            Heard::ConsumerLeft => self.consumers.retain(|consumer| *consumer != slot),
             Heard::Publisher => {
                 link.target = self.partner();
                 self.publishers += 1;
@@ -190,7 +191,10 @@ impl Relay {
                 return self.handle_kept(slot, &kept);
             }
             Heard::End => {
-                self.consumers.retain(|consumer| *consumer != slot);
+                if link.has_consumer() {
+                    self.consumers.retain(|consumer| *consumer != slot);
+                    self.commons.queue.end();
+                }
                 return self.reactor.close(link.socket);
             }
         }
@@ -202,7 +206,7 @@ impl Relay {
         let Some(mut link) = self.links[slot].take() else { return };
         let target = link.target;
         let mut outlet = target.and_then(|target| self.take_outlet(target));
-        link.handle_received(kept, outlet.as_mut(), &mut self.faults);
+        link.handle_received(kept, outlet.as_mut(), &mut self.commons);
         if let (Some(target), Some(outlet)) = (target, outlet) {
             self.put_outlet(target, outlet);
             self.mark_dirty(target);

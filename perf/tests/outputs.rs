@@ -144,3 +144,43 @@ fn a_broker_that_is_not_there_is_named() {
         .expect("the program starts");
     check(&output, 1, "cannot connect to amqp://127.0.0.1:1");
 }
+
+#[test]
+fn a_ledger_is_kept_while_the_run_goes_on() {
+    let relay = Relay::start(&["--mode", "confirms"]);
+    let ledger = file("whole.ledger");
+    let flags = format!("-u q -ad false -c 100 -q 100 -C 5000 --ledger {}", ledger.display());
+    check(&relay.run(&flags), 0, "5,000 received; lost 0");
+    let bytes = fs::read(&ledger).expect("the run has written it");
+    assert!(bytes.starts_with(b"HMQLEDG1"), "its first octets tell the format");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_fails_the_run() {
+    let relay = Relay::start(&["--mode", "confirms"]);
+    let flags = "-u q -ad false -c 100 -q 100";
+    check(&relay.run(&format!("{flags} --ledger /dev/full -C 10")), 1, "cannot be written");
+    // It grows beyond what it may while the run, which has no other end, goes on.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8; exec {PROGRAM} run -h {} --format quiet {flags} --ledger {}",
+        relay.uri,
+        file("limited.ledger").display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().expect("there is a shell");
+    check(&output, 1, "cannot be written");
+    check(&output, 1, "no fault until the run failed");
+}
+
+#[test]
+fn a_ledger_without_promises_is_refused() {
+    let relay = Relay::start(&[]);
+    check(&relay.run("--ledger x -C 10"), 1, "--ledger needs confirms (-c)");
+}
+
+#[test]
+fn what_is_no_ledger_is_said() {
+    let path = file("no.ledger");
+    fs::write(&path, "{}").expect("the folder can be written");
+    let output = Command::new(PROGRAM).arg("check").arg(&path).output().expect("it starts");
+    check(&output, 1, "no ledger of haremq-perf run");
+}

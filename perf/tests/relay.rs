@@ -61,3 +61,16 @@ fn what_a_relay_cannot_do_is_said() {
     check(&relay.run("-C 10 -c 5"), 1, "NOT_IMPLEMENTED");
     check(&relay.run("--confrm 5"), 2, "--confirm");
 }
+
+#[test]
+fn many_pairs_share_the_one_queue_of_a_relay() {
+    let relay = Relay::start(&["--mode", "confirms"]);
+    check(&relay.run("-x 20 -y 20 -u shared -C 500 -c 50 -q 100"), 0, "10,000 received; lost 0");
+    let bytes = Relay::start(&["--mode", "bytes"]);
+    check(&bytes.run("-x 20 -y 20 -u shared -C 500 -a --raw"), 0, "10,000 received; lost 0");
+    for flags in ["-y 2", "-y 2 -qp q-%d -qpf 1 -qpt 2", "-t fanout -y 3"] {
+        check(&relay.run(&format!("{flags} -C 10")), 1, "a relay has one queue: name it (-u)");
+    }
+    // What was refused has left nothing behind.
+    check(&relay.run("-C 10 -u other"), 0, "10 received; lost 0");
+}
