@@ -2,25 +2,20 @@
 //! own: both ways by size, made of the parts that a shard is made of, and the shard itself, which
 //! takes one way or the other by `BODY_COPY_BYTES_MAX`.
 
-#[path = "../tests/load_support/stepped.rs"]
-#[allow(dead_code, reason = "the tests read what clients get")]
-mod stepped;
+#[path = "set_up/flow.rs"]
+mod set_up;
 
 use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use haremq_broker::store::{Content, MessageId, MessageStore};
-use haremq_protocol::publish::write_publish;
 use haremq_shard::mesh::Batch;
 
-use stepped::{CHANNEL, World};
+use set_up::{Flow, READ_BYTES};
 
 const SIZES: [usize; 8] = [64, 256, 1 << 10, 2 << 10, 4 << 10, 8 << 10, (16 << 10) - 256, 64 << 10];
-/// What a connection is read for in one tick, in bytes.
-const READ_BYTES: usize = 64 << 10;
 const MESSAGES_MAX: usize = 256;
-const FRAME_BYTES_MAX: u32 = 131_072;
 const EXCHANGE: &[u8] = b"exchange";
 const ROUTING_KEY: &[u8] = b"routing.key";
 const PROPERTIES: &[u8] = &[0x10, 0, 1];
@@ -141,55 +136,17 @@ fn bench_ways(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A publisher and a consumer; the queue lives on shard 0, they on the last one.
-struct Flow {
-    world: World,
-    publisher: usize,
-    consumer: usize,
-    publishes: Vec<u8>,
-    messages: u64,
-}
-
-impl Flow {
-    fn new(shards: u16, size: usize) -> Flow {
-        let mut world = World::new(shards);
-        let away = usize::from(shards) - 1;
-        let (publisher, consumer) = (world.connect(away), world.connect(away));
-        let queue = world.queue_on(publisher, 0);
-        world.consume(consumer, &queue, true);
-        let (mut publishes, body) = (Vec::new(), vec![b'b'; size]);
-        for _ in 0..window(size) {
-            let key = queue.as_bytes();
-            let frame_max = FRAME_BYTES_MAX;
-            write_publish(&mut publishes, CHANNEL, frame_max, b"", key, false, &[0, 0], &body);
-        }
-        Flow { world, publisher, consumer, publishes, messages: window(size) as u64 }
-    }
-
-    fn round(&mut self) {
-        let world = &mut self.world;
-        for read in self.publishes.chunks(READ_BYTES) {
-            world.receive(self.publisher, read);
-        }
-        loop {
-            (0..world.shards.len()).for_each(|shard| world.tick(shard));
-            let sent = world.send(self.publisher) + world.send(self.consumer);
-            if sent == 0 && !world.has_work() {
-                break;
-            }
-        }
-    }
-}
-
 fn bench_shards(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("shard tick by body size");
     for size in SIZES {
+        let messages = window(size) as u64;
         for (name, shards) in [("one shard", 1), ("across two shards", 2)] {
-            let mut flow = Flow::new(shards, size);
-            group.throughput(Throughput::Elements(flow.messages));
+            let mut flow = Flow::new(shards, false, messages, size);
+            group.throughput(Throughput::Elements(messages));
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter(|| flow.round());
             });
+            flow.check();
         }
     }
     group.finish();

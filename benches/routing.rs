@@ -1,89 +1,22 @@
 //! What it costs to find the queues of a message: by exchange type, with few and many bindings,
 //! with a key that is remembered and with keys that never come again.
 
+#[path = "set_up/routing.rs"]
+mod set_up;
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use haremq_broker::catalog::command::{DeclareQueue, QueueBinding};
-use haremq_broker::catalog::{Catalog, Command, DEFAULT_VHOST, Delta, Origin, Plan, UserId};
-use haremq_broker::exchange::Exchange;
-use haremq_broker::ids::{ConnectionAddress, ShardId, SlotId};
+use haremq_broker::catalog::{Catalog, Delta, Plan};
 use haremq_broker::router::Router;
-use haremq_protocol::types::{AMQPValue, FieldTable};
+use haremq_protocol::types::FieldTable;
 
-const SEED: u64 = 1;
-const SHARDS: u16 = 2;
-const QUEUES: usize = 1_000;
+use set_up::{
+    COLD_KEYS, HEADERS_OF_NONE, HEADERS_OF_ONE, QUEUES, SEED, SHARDS, binding, catalog_with,
+    catalog_with_headers, catalog_with_queues, exchange, topic_key, topic_pattern,
+};
+
 const SIZES: [usize; 2] = [1_000, 100_000];
-/// Far more than a router remembers, so that in turn none is known.
-const COLD_KEYS: usize = 65_536;
-
-fn origin() -> Origin {
-    let connection = ConnectionAddress { shard: ShardId(0), slot: 0, generation: 0 };
-    Origin { vhost: DEFAULT_VHOST, user: UserId(0), connection }
-}
-
-fn apply(catalog: &mut Catalog, command: &Command) {
-    match catalog.plan(command).expect("the command is in order") {
-        Plan::Change(delta) => catalog.apply(&delta),
-        other => panic!("nothing changes: {other:?}"),
-    }
-}
-
-fn declare_queue(catalog: &mut Catalog, queue: String) {
-    let wish = DeclareQueue {
-        origin: origin(),
-        queue,
-        server_named: false,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        arguments: FieldTable::default(),
-        home_slot_hint: SlotId(0),
-    };
-    apply(catalog, &Command::DeclareQueue(wish));
-}
-
-fn binding(n: usize, exchange: &str, routing_key: String, arguments: FieldTable) -> Command {
-    Command::BindQueue(QueueBinding {
-        origin: origin(),
-        queue: format!("queue.{}", n % QUEUES),
-        exchange: exchange.into(),
-        routing_key,
-        arguments,
-    })
-}
-
-fn catalog_with_queues() -> Catalog {
-    let mut catalog = Catalog::new(SEED);
-    for n in 0..QUEUES {
-        declare_queue(&mut catalog, format!("queue.{n}"));
-    }
-    catalog
-}
-
-/// A catalog with `count` bindings of one exchange.
-fn catalog_with(count: usize, exchange: &str, key_of: impl Fn(usize) -> String) -> Catalog {
-    let mut catalog = catalog_with_queues();
-    for n in 0..count {
-        apply(&mut catalog, &binding(n, exchange, key_of(n), FieldTable::default()));
-    }
-    catalog
-}
-
-fn exchange<'a>(catalog: &'a Catalog, name: &str) -> &'a Exchange {
-    catalog.exchange(DEFAULT_VHOST, name.as_bytes()).expect("the exchange is predeclared")
-}
-
-/// Patterns as they are in use: most name all words, some have wildcards.
-fn topic_pattern(n: usize) -> String {
-    match n % 4 {
-        0 => format!("eu.{}.orders.{n}", n % 50),
-        1 => format!("eu.*.orders.{n}"),
-        2 => format!("eu.#.{n}"),
-        _ => format!("#.{}.{n}.*", n % 50),
-    }
-}
 
 /// Routes the same key again and again, or each time another one.
 fn bench_keys(
@@ -138,7 +71,7 @@ fn bench_fanout(criterion: &mut Criterion) {
 fn bench_topic(criterion: &mut Criterion) {
     for size in SIZES {
         let catalog = catalog_with(size, "amq.topic", topic_pattern);
-        let key_of = |n: usize| format!("eu.{}.orders.{}", n % 50, n % size);
+        let key_of = |n| topic_key(n, size);
         bench_keys(criterion, "topic", size, &catalog, "amq.topic", key_of);
     }
 }
@@ -157,17 +90,7 @@ fn bench_hostile_topic(criterion: &mut Criterion) {
 
 fn bench_headers(criterion: &mut Criterion) {
     for size in SIZES {
-        let mut catalog = catalog_with_queues();
-        for n in 0..size {
-            let mut arguments = FieldTable::default();
-            let tenant = i32::try_from(n).expect("sizes are small");
-            arguments.insert("tenant".into(), AMQPValue::LongInt(tenant));
-            arguments.insert("kind".into(), AMQPValue::LongString("order".into()));
-            let key = String::new();
-            apply(&mut catalog, &binding(n, "amq.headers", key, arguments));
-        }
-        let content = b"\x06tenantI\0\0\0\x28\x04kindS\0\0\0\x05other\x05traceS\0\0\0\x04abcd";
-        let all = b"\x06tenantI\0\0\0\x28\x04kindS\0\0\0\x05order";
+        let catalog = catalog_with_headers(size);
         let exchange = exchange(&catalog, "amq.headers");
         let mut router = Router::new(SEED, SHARDS);
         let mut group = criterion.benchmark_group("headers");
@@ -179,8 +102,8 @@ fn bench_headers(criterion: &mut Criterion) {
                 });
             });
         };
-        bench("none", content);
-        bench("one", all);
+        bench("none", HEADERS_OF_NONE);
+        bench("one", HEADERS_OF_ONE);
         group.finish();
     }
 }
