@@ -384,3 +384,32 @@ fn nowait_suppresses_the_answer_and_not_the_error() {
     client.send(1, exchange::Declare { nowait: true, ..declare("exchanges-nowait", "direct") });
     assert_eq!(client.refusal(1).code, 406);
 }
+
+#[test]
+fn a_queue_or_exchange_with_many_bindings_is_gone_with_all_of_them() {
+    on_each_core("exchanges-many", |client, name| {
+        let bind_many = |client: &mut Client| {
+            client.call(1, declare(name, "topic"));
+            client.declare(1, name);
+            for at in 0..5_000 {
+                let mut bind = bind(name, name, &format!("a.{at}"), FieldTable::default());
+                bind.nowait = true;
+                client.send(1, bind);
+            }
+            publish(client, name, "a.4999", "x");
+            assert_eq!(client.count(1, name), (1, 0));
+        };
+        bind_many(client);
+        client.call(1, queue::Delete { queue: name.into(), ..Default::default() });
+        client.declare(1, name);
+        publish(client, name, "a.4999", "x");
+        assert_eq!(client.count(1, name), (0, 0));
+
+        bind_many(client);
+        client.call(1, exchange::Delete { exchange: name.into(), ..Default::default() });
+        assert!(!exists(client, name));
+        client.call(1, declare(name, "topic"));
+        publish(client, name, "a.4999", "x");
+        assert_eq!(client.count(1, name), (1, 0));
+    });
+}

@@ -11,7 +11,11 @@ SEND_OCTETS = 65_536
 START, START_OK, TUNE, TUNE_OK, OPEN, OPEN_OK = [(10, id) for id in (10, 11, 30, 31, 40, 41)]
 CHANNEL_OPEN, CHANNEL_OPEN_OK = (20, 10), (20, 11)
 DECLARE, DECLARE_OK, BIND, BIND_OK = [(50, id) for id in (10, 11, 20, 21)]
-PUBLISH = (60, 40)
+DELETE, DELETE_OK, PURGE, PURGE_OK = [(50, id) for id in (40, 41, 30, 31)]
+CHANNEL_CLOSE, CHANNEL_CLOSE_OK = (20, 40), (20, 41)
+CONSUME, CONSUME_OK, CANCEL, CANCEL_OK = [(60, id) for id in (20, 21, 30, 31)]
+PUBLISH, DELIVER, ACK, RECOVER, RECOVER_OK = [(60, id) for id in (40, 60, 80, 110, 111)]
+CONFIRM, CONFIRM_OK = (85, 10), (85, 11)
 
 
 class Connection:
@@ -52,6 +56,39 @@ class Connection:
         self.sending += frame(HEADER, 1, struct.pack(">HHQH", 60, 0, len(body), 0))
         self.sending += frame(BODY, 1, body)
 
+    def delete(self, queue):
+        self.call(1, DELETE, b"\0\0" + short(queue) + b"\0", DELETE_OK)
+
+    def purge(self, queue):
+        self.call(1, PURGE, b"\0\0" + short(queue) + b"\0", PURGE_OK)
+
+    def consume(self, queue, tag):
+        self.call(1, CONSUME, b"\0\0" + short(queue) + short(tag) + b"\0" + table(), CONSUME_OK)
+
+    def cancel(self, tag):
+        self.call(1, CANCEL, short(tag) + b"\0", CANCEL_OK)
+
+    def skip_deliveries(self, count):
+        """Takes in so many deliveries, with small bodies."""
+        while count > 0:
+            kind, _, payload = self.receive_frame()
+            count -= kind == BODY
+
+    def ack(self, tag, multiple=False):
+        self.send(1, ACK, struct.pack(">QB", tag, multiple))
+
+    def recover(self):
+        self.call(1, RECOVER, b"\1", RECOVER_OK)
+
+    def close_channel(self):
+        self.call(1, CHANNEL_CLOSE, struct.pack(">H", 200) + short("") + bytes(4), CHANNEL_CLOSE_OK)
+
+    def select_confirms(self):
+        self.call(1, CONFIRM, b"\0", CONFIRM_OK)
+
+    def await_ack(self):
+        return self.await_method(ACK)
+
     def call(self, channel, method, arguments, answer):
         self.send(channel, method, arguments)
         return self.await_method(answer)
@@ -70,11 +107,14 @@ class Connection:
         self.flush()
         kind = HEARTBEAT
         while kind == HEARTBEAT:
-            kind, _, size = struct.unpack(">BHI", self.receive(7))
-            payload = self.receive(size + 1)[:-1]
+            kind, _, payload = self.receive_frame()
         found = struct.unpack(">HH", payload[:4])
         assert kind == METHOD and found == method, f"{method} was to come: {found} {payload}"
         return payload[4:]
+
+    def receive_frame(self):
+        kind, channel, size = struct.unpack(">BHI", self.receive(7))
+        return kind, channel, self.receive(size + 1)[:-1]
 
     def receive(self, octets):
         while len(self.received) < octets:

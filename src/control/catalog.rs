@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use haremq_runtime::WriterLink;
 use haremq_shard::ShardId;
+use haremq_shard::limits::BINDINGS_PER_DELTA;
 use haremq_shard::writer::{Catalog, CatalogWriter};
 
 /// Letters taken from one shard before the others have their turn.
@@ -40,7 +41,7 @@ pub fn start_catalog(link: WriterLink, seed: u64) -> CatalogThread {
 fn drive(mut link: WriterLink, seed: u64) {
     link.attach();
     let shards: Vec<ShardId> = (0..link.shards()).map(ShardId).collect();
-    let mut writer = CatalogWriter::new(Catalog::new(seed), link.shards());
+    let mut writer = CatalogWriter::new(Catalog::new(seed), link.shards(), BINDINGS_PER_DELTA);
     while !link.is_abandoned() {
         let mut has_some = false;
         for &shard in &shards {

@@ -10,6 +10,8 @@ pub const PARCELS_PER_RING_AND_TICK: usize = 1024;
 /// Deliveries that a shard settles, and messages that come back or are purged one by one, in one
 /// tick. What is left over goes on in the next.
 pub const BULK_PER_TICK: u32 = 16_384;
+/// Bindings that a shard drops at once, of a queue or exchange that goes.
+pub const BINDINGS_PER_DELTA: u32 = 1024;
 /// Messages of purged and deleted queues whose memory is given back in one tick.
 pub const DISCARDS_PER_TICK: usize = 4096;
 

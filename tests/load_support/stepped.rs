@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use haremq_protocol::client::{ClientConfig, ClientEvent, ClientSession};
 use haremq_protocol::method::{AMQPClass, basic, confirm, queue};
 use haremq_protocol::types::{FieldTable, ShortString};
-use haremq_shard::limits::BULK_PER_TICK;
+use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK};
 use haremq_shard::mesh::Batch;
 use haremq_shard::writer::{Catalog, CatalogWriter};
 use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Settings, Shard, ShardId, Time};
@@ -63,7 +63,7 @@ impl World {
         let row = || (0..shards).map(|_| VecDeque::new()).collect();
         World {
             shards: (0..shards).map(shard).collect(),
-            writer: CatalogWriter::new(Catalog::new(SEED), shards),
+            writer: CatalogWriter::new(Catalog::new(SEED), shards, BINDINGS_PER_DELTA),
             rings: (0..shards).map(|_| row()).collect(),
             now: Time(1),
             clients: Vec::new(),

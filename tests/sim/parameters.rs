@@ -1,6 +1,6 @@
 //! The world that a seed draws.
 
-use haremq_shard::limits::BULK_PER_TICK;
+use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK};
 
 use crate::prng::Prng;
 use crate::workload::OPERATIONS;
@@ -32,6 +32,8 @@ pub struct Parameters {
     pub ring_batches: usize,
     /// What a shard settles, requeues or purges in one tick.
     pub bulk_per_tick: u32,
+    /// Bindings of a queue or exchange that go at once.
+    pub bindings_per_delta: u32,
     /// Letters that fit into a ring from or to the writer.
     pub ring_letters: usize,
     /// Longest delay of a ring or a sync, in milliseconds.
@@ -77,6 +79,7 @@ impl Parameters {
             other_queues: prng.between(1, 2) as usize,
             ring_batches: prng.pick(&[2, 2, 3, 4, 8, 64]),
             bulk_per_tick: prng.pick(&[1, 2, 5, BULK_PER_TICK]),
+            bindings_per_delta: prng.pick(&[1, 2, BINDINGS_PER_DELTA]),
             ring_letters: prng.pick(&[1, 2, 4, 64]),
             delay_ms_max: prng.pick(&[0, 1, 5, 30]),
             socket_bytes: prng.pick(&[64, 1024, 16 << 10, 1 << 20]),

@@ -74,7 +74,11 @@ impl World {
             links: links.collect(),
             now: Time(0),
             shards: (0..count).map(|shard| Shard::new(settings(shard))).collect(),
-            writer: CatalogWriter::new(Catalog::new(CATALOG_SEED), count),
+            writer: CatalogWriter::new(
+                Catalog::new(CATALOG_SEED),
+                count,
+                parameters.bindings_per_delta,
+            ),
             to_writer: (0..count).map(|_| Ring::new()).collect(),
             from_writer: (0..count).map(|_| Ring::new()).collect(),
             syncs: (0..count).map(|_| None).collect(),

@@ -18,6 +18,7 @@ impl Catalog {
             Delta::QueueDeleted { id } => self.delete_queue(*id),
             Delta::Bound(record) => self.bind(record),
             Delta::Unbound(record) => self.unbind(record),
+            Delta::BindingsDropped { end, count } => self.drop_bindings(*end, *count),
         }
     }
 
@@ -103,10 +104,36 @@ impl Catalog {
             }
             End::Exchange(slot) => {
                 source.sourced_to_exchanges += 1;
-                let head = &mut self.exchanges[slot as usize].first_received;
-                self.bindings.link(Side::Destination, head, binding);
+                let exchange = &mut self.exchanges[slot as usize];
+                exchange.received += 1;
+                self.bindings.link(Side::Destination, &mut exchange.first_received, binding);
             }
         }
+    }
+
+    fn drop_bindings(&mut self, end: BindingDestination, count: u32) {
+        let mut doomed = Vec::new();
+        for _ in 0..count {
+            let binding = match end {
+                BindingDestination::Queue(id) => self.queue_by_slot(id).first_received,
+                BindingDestination::Exchange(id) => {
+                    let exchange = self.exchange_by_id(id).expect("it goes after its bindings");
+                    let sourced = exchange.first_sourced;
+                    if sourced == NONE { exchange.first_received } else { sourced }
+                }
+            };
+            if binding == NONE {
+                break; // One from an exchange to itself counts twice.
+            }
+            self.remove_binding(binding, None, &mut doomed);
+        }
+        // It goes with the next delta.
+        doomed.retain(|id| BindingDestination::Exchange(*id) != end);
+        self.delete_exchanges(doomed);
+    }
+
+    fn queue_by_slot(&self, id: QueueId) -> &Queue {
+        &self.queues[self.queue_slots[&id] as usize]
     }
 
     fn end_of(&self, destination: BindingDestination) -> End {
@@ -138,8 +165,9 @@ impl Catalog {
                 self.bindings.unlink(Side::Destination, &mut queue.first_received, binding);
             }
             BindingDestination::Exchange(id) => {
-                let slot = self.exchange_slots[&id] as usize;
-                let head = &mut self.exchanges[slot].first_received;
+                let exchange = &mut self.exchanges[self.exchange_slots[&id] as usize];
+                exchange.received -= 1;
+                let head = &mut exchange.first_received;
                 self.bindings.unlink(Side::Destination, head, binding);
             }
         }

@@ -753,3 +753,28 @@ fn a_queue_with_100_000_bindings_goes_at_once() {
     let other = catalog.queue(DEFAULT_VHOST, b"other").expect("declared").id;
     assert_eq!(catalog.bindings_to(BindingDestination::Queue(other)).count(), 100_002);
 }
+
+#[test]
+fn bindings_that_go_first_take_their_auto_delete_exchanges_along_but_not_the_one_that_goes_itself()
+{
+    let auto_delete = |name| DeclareExchange { auto_delete: true, ..exchange(name, "fanout") };
+    let mut catalog = catalog_with([
+        queue("q").into(),
+        auto_delete("source").into(),
+        auto_delete("doomed").into(),
+        Command::BindQueue(binding("q", "doomed", "")),
+        Command::BindExchange(e2e("doomed", "source", "")),
+        Command::BindQueue(binding("q", "source", "")),
+    ]);
+    let id = |catalog: &Catalog, name: &[u8]| catalog.exchange_id(DEFAULT_VHOST, name);
+    let source = id(&catalog, b"source").expect("declared");
+    let end = BindingDestination::Exchange(source);
+    assert_eq!(catalog.binding_count(end), 2);
+    catalog.apply(&Delta::BindingsDropped { end, count: 2 });
+    catalog.check_invariants();
+    assert_eq!((catalog.binding_count(end), id(&catalog, b"source")), (0, Some(source)));
+    let end = BindingDestination::Queue(catalog.queue(DEFAULT_VHOST, b"q").expect("declared").id);
+    catalog.apply(&Delta::BindingsDropped { end, count: 1 });
+    catalog.check_invariants();
+    assert_eq!((catalog.binding_count(end), id(&catalog, b"doomed")), (0, None));
+}

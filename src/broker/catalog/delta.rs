@@ -17,6 +17,14 @@ pub enum Delta {
         /// The exchange.
         id: ExchangeId,
     },
+    /// The `count` newest bindings from (first) and to an exchange or queue went that is about to
+    /// go itself: many would hold up a shard if they went at once.
+    BindingsDropped {
+        /// The exchange or queue.
+        end: BindingDestination,
+        /// How many.
+        count: u32,
+    },
     /// A queue came to be; its id is this delta's index.
     QueueDeclared(QueueRecord),
     /// A queue went, with all its bindings.

@@ -59,7 +59,9 @@ impl Catalog {
             assert!(exchange.sourced == count);
             assert!(exchange.sourced_to_exchanges == to_exchanges);
             sourced += count as usize;
-            received += self.count_received(BindingDestination::Exchange(exchange.id()));
+            let count = self.count_received(BindingDestination::Exchange(exchange.id()));
+            assert!(exchange.received as usize == count);
+            received += count;
         }
         for (_, queue) in &self.queues {
             let count = self.count_received(BindingDestination::Queue(queue.record.id));

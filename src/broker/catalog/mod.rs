@@ -217,6 +217,18 @@ impl Catalog {
         self.bindings.iterate(Side::Destination, self.first_received(end))
     }
 
+    /// Number of the bindings from and to an exchange or queue; 0 if it is not there.
+    pub fn binding_count(&self, end: BindingDestination) -> u32 {
+        match end {
+            BindingDestination::Queue(id) => {
+                self.queue_slots.get(&id).map_or(0, |slot| self.queues[*slot as usize].received)
+            }
+            BindingDestination::Exchange(id) => {
+                self.exchange_by_id(id).map_or(0, |exchange| exchange.sourced + exchange.received)
+            }
+        }
+    }
+
     fn first_received(&self, end: BindingDestination) -> u32 {
         match end {
             BindingDestination::Exchange(id) => {

@@ -180,6 +180,7 @@ impl Model {
                 self.unbind(|(_, end, _)| *end == BindingDestination::Queue(*id));
             }
             Delta::ExchangeDeleted { id } => self.delete_exchange(*id),
+            Delta::BindingsDropped { .. } => unreachable!("no plan says so"),
         }
     }
 

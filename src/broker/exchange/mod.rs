@@ -76,6 +76,8 @@ pub struct Exchange {
     pub(crate) sourced_to_exchanges: u32,
     /// First of the bindings with this destination.
     pub(crate) first_received: u32,
+    /// Number of the bindings with this destination.
+    pub(crate) received: u32,
     /// Catalog index of the last change of the bindings with this source.
     pub(crate) routes_epoch: u64,
 }
@@ -90,6 +92,7 @@ impl Exchange {
             sourced: 0,
             sourced_to_exchanges: 0,
             first_received: NONE,
+            received: 0,
             routes_epoch: 0,
         }
     }

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use haremq_broker::catalog::{Catalog, Command, Delta, Plan, refusal, strip_line_ends};
+use haremq_broker::catalog::{
+    BindingDestination, Catalog, Command, Delta, Plan, refusal, strip_line_ends,
+};
 use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId, ShardId};
 use haremq_protocol::reply::ProtocolError;
 
 use super::letters::{Done, FromWriter, RetireOutcome, ToWriter};
+use super::unbinding::Unbinding;
 
 /// The one authority over the catalog. Owned by one thread of the control plane; shards hold
 /// replicas. Session machine: [`CatalogWriter::handle`] in, [`CatalogWriter::poll_outbox`] out.
 pub struct CatalogWriter {
-    catalog: Catalog,
+    pub(super) catalog: Catalog,
     /// Per shard: the last delta that it has applied.
     applied: Vec<u64>,
     /// Per shard: what is to be sent.
@@ -26,11 +29,15 @@ pub struct CatalogWriter {
     held: BTreeMap<ChannelAddress, VecDeque<Wish>>,
     /// Channels one of whose commands failed: later ones are as if never sent.
     failed: BTreeSet<ChannelAddress>,
+    /// Queues and exchanges that go when most of their bindings have gone, one after the other.
+    pub(super) unbinding: VecDeque<Unbinding>,
+    /// As many bindings go at once.
+    pub(super) bindings_per_delta: u32,
 }
 
 /// A client's command with the address of its answer.
 #[derive(Debug)]
-struct Wish {
+pub(super) struct Wish {
     channel: ChannelAddress,
     request: u32,
     command: Command,
@@ -60,8 +67,11 @@ struct PendingAnswer {
 }
 
 impl CatalogWriter {
-    /// A writer of `catalog` for this many shards, which hold replicas equal to it.
-    pub fn new(catalog: Catalog, shards: u16) -> CatalogWriter {
+    /// A writer of `catalog` for this many shards, which hold replicas equal to it. Not more than
+    /// `bindings_per_delta` bindings go at once ([`crate::limits::BINDINGS_PER_DELTA`] but in
+    /// tests).
+    pub fn new(catalog: Catalog, shards: u16, bindings_per_delta: u32) -> CatalogWriter {
+        assert!(bindings_per_delta > 0);
         let index = catalog.index();
         CatalogWriter {
             catalog,
@@ -72,6 +82,8 @@ impl CatalogWriter {
             awaiting_news: BTreeMap::new(),
             held: BTreeMap::new(),
             failed: BTreeSet::new(),
+            unbinding: VecDeque::new(),
+            bindings_per_delta,
         }
     }
 
@@ -87,6 +99,13 @@ impl CatalogWriter {
 
     /// Takes in what a shard says.
     pub fn handle(&mut self, from: ShardId, letter: ToWriter) {
+        if let Some(letter) = self.hold_for_unbinding(from, letter) {
+            self.consider_letter(from, letter);
+        }
+    }
+
+    /// Does what a letter asks for.
+    pub(super) fn consider_letter(&mut self, from: ShardId, letter: ToWriter) {
         match letter {
             ToWriter::Command { channel, request, command, known_gone } => {
                 self.handle_wish(Wish { channel, request, command, known_gone });
@@ -134,6 +153,12 @@ impl CatalogWriter {
             return retiring.waiting.push(wish);
         }
         match self.catalog.plan(&wish.command) {
+            Ok(Plan::Change(Delta::ExchangeDeleted { id }))
+                if self.has_many_bindings(BindingDestination::Exchange(id)) =>
+            {
+                self.held.entry(wish.channel).or_default();
+                self.unbind_first(id, wish);
+            }
             Ok(plan) => self.carry_out(wish, plan),
             Err(error) => self.fail(&wish, error),
         }
@@ -273,7 +298,7 @@ impl CatalogWriter {
     }
 
     /// A waiting wish can be decided now, and then those held behind it.
-    fn release(&mut self, wish: Wish) {
+    pub(super) fn release(&mut self, wish: Wish) {
         let channel = wish.channel;
         let held = self.held.remove(&channel).unwrap_or_default();
         self.handle_wish(wish);
@@ -296,7 +321,7 @@ impl CatalogWriter {
         }
     }
 
-    fn publish_delta(&mut self, delta: Delta) {
+    pub(super) fn publish_delta(&mut self, delta: Delta) {
         self.catalog.apply(&delta);
         let index = self.catalog.index();
         for outbox in &mut self.outboxes {
@@ -344,6 +369,7 @@ impl CatalogWriter {
         assert!(*applied <= index, "a shard's replica does not go back");
         *applied = index;
         self.poll_answers();
+        self.continue_unbinding();
     }
 
     /// Sends the answers whose changes every shard has applied.
@@ -355,7 +381,7 @@ impl CatalogWriter {
         }
     }
 
-    fn applied_everywhere(&self) -> u64 {
+    pub(super) fn applied_everywhere(&self) -> u64 {
         self.applied.iter().copied().min().expect("there is at least one shard")
     }
 

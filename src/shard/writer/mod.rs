@@ -3,6 +3,7 @@
 
 mod catalog_writer;
 mod letters;
+mod unbinding;
 
 pub use catalog_writer::CatalogWriter;
 pub use haremq_broker::catalog::Catalog;
