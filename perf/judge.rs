@@ -60,7 +60,7 @@ pub(crate) fn judge(plan: &Plan, ends: &[CoreEnd], facts: &JudgeFacts) -> Judgem
 fn unknown_because(plan: &Plan, facts: &JudgeFacts) -> Option<&'static str> {
     let reasons = [
         (plan.publishers.is_empty(), "nothing was published here"),
-        (plan.consumers.is_empty(), "nothing was consumed here"),
+        (!plan.queues.iter().any(|queue| queue.is_consumed), "nothing was consumed here"),
         (facts.was_cut_short, "the run was cut short"),
         (!facts.knows_publishers, "bodies below 16 octets do not name their producer"),
         (!plan.is_reach_known, "the bindings are not known"),

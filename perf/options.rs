@@ -214,7 +214,7 @@ pub(crate) struct RunOptions {
     /// Unconfirmed messages per producer, at most; -1 is without confirms
     #[arg(short = 'c', long, env = "CONFIRM", default_value_t = -1, allow_negative_numbers = true)]
     pub(crate) confirm: i64,
-    /// Seconds without a confirm after which the run fails (-ct)
+    /// Seconds without a confirm (or, of --rpc, a reply) after which the run ends (-ct)
     #[arg(long, env = "CONFIRM_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) confirm_timeout: f64,
 

@@ -259,7 +259,7 @@ impl Conductor<'_> {
         };
         let only_consumes = self.options.producers == 0 || self.options.rate == 0.0;
         let has_consumers = self.options.consumers > 0;
-        let mut watch = ConfirmWatch { progress: 0, since_ns: self.clock.now_ns() };
+        let mut watch = AnswerWatch { progress: 0, since_ns: self.clock.now_ns() };
         while self.clock.now_ns() < limit_ns && !self.has_failed() && !self.is_interrupted() {
             let consumed = self.shared.all(|core| &core.consumers_done);
             if has_consumers && self.options.cmessages > 0 && consumed {
@@ -271,9 +271,12 @@ impl Conductor<'_> {
             if only_consumes && !has_consumers {
                 return;
             }
-            if self.options.confirm > 0 && watch.is_stuck(self) {
-                let seconds = self.options.confirm_timeout;
-                self.failure = Some(format!("no confirm came for {seconds} s"));
+            if watch.is_stuck(self) {
+                // A reply that does not come is judged with all else that did not.
+                if self.options.confirm > 0 {
+                    let seconds = self.options.confirm_timeout;
+                    self.failure = Some(format!("no confirm came for {seconds} s"));
+                }
                 return;
             }
             self.take_report();
@@ -398,17 +401,20 @@ impl Conductor<'_> {
     }
 }
 
-/// Watches that confirms keep coming.
-struct ConfirmWatch {
+/// Watches that confirms and replies keep coming, where producers wait for them.
+struct AnswerWatch {
     progress: u64,
     since_ns: u64,
 }
 
-impl ConfirmWatch {
+impl AnswerWatch {
     fn is_stuck(&mut self, conductor: &Conductor<'_>) -> bool {
         let now_ns = conductor.clock.now_ns();
         let progress = conductor.shared.sum(|core| &core.progress);
-        let is_waiting = conductor.shared.sum(|core| &core.unconfirmed) > 0;
+        let shared = &conductor.shared;
+        let has_requests = conductor.options.rpc.is_some()
+            && shared.sum(|core| &core.expected) > shared.sum(|core| &core.first_deliveries);
+        let is_waiting = shared.sum(|core| &core.unconfirmed) > 0 || has_requests;
         if progress != self.progress || !is_waiting {
             (self.progress, self.since_ns) = (progress, now_ns);
         }
