@@ -92,7 +92,8 @@ fn check() -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{}\nwhere they go: callgrind_annotate {}/CASE.many.out\nif all this is meant: {RECORD_COMMAND}",
+        "{}\nwhere they go: callgrind_annotate {}/CASE.many.out\n\
+         if all this is meant: {RECORD_COMMAND}",
         failures.join("\n"),
         rounds.folder().display()
     ))
