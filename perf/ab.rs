@@ -13,7 +13,34 @@ use crate::lines::{LinePrinter, count, duration};
 use crate::options::{AbOptions, RunCommand, RunOptions};
 use crate::outcome::Outcome;
 use crate::run::run;
-use crate::scenario;
+use crate::{run_command, scenario};
+
+/// What both brokers get.
+pub(crate) struct Load {
+    flags: Vec<String>,
+    run: RunOptions,
+}
+
+impl Load {
+    /// Of the flags behind `--`.
+    ///
+    /// # Errors
+    /// What is wrong with them, for the user.
+    pub(crate) fn parse(options: &AbOptions) -> Result<Load, String> {
+        let flags = rewrite(&RunCommand::command(), options.run.clone())
+            .map_err(|error| error.to_string())?;
+        let flags = scenario::expand(flags)?;
+        let words = std::iter::once(OsString::from("run")).chain(flags.iter().map(OsString::from));
+        let parsed = RunCommand::try_parse_from(words).map_err(|error| error.to_string())?;
+        let run = parsed.options;
+        if run.time == 0.0 && run.pmessages == 0 {
+            return Err("the run has no end: give --time or --pmessages after --".to_owned());
+        }
+        refuse_what_would_be_ignored(&run)?;
+        run_command::check(&run)?;
+        Ok(Load { flags, run })
+    }
+}
 
 /// Runs A B B A A B B A ..., prints a line per run and the comparison.
 ///
@@ -21,17 +48,10 @@ use crate::scenario;
 /// Why a run could not begin or failed, for the user.
 pub(crate) fn execute(
     options: &AbOptions,
+    load: &Load,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Vec<Outcome>, String> {
-    let flags =
-        rewrite(&RunCommand::command(), options.run.clone()).map_err(|error| error.to_string())?;
-    let flags = scenario::expand(flags)?;
-    let arguments = std::iter::once(OsString::from("run")).chain(flags.iter().map(OsString::from));
-    let parsed = RunCommand::try_parse_from(arguments).map_err(|error| error.to_string())?;
-    if parsed.options.time == 0.0 && parsed.options.pmessages == 0 {
-        return Err("the run has no end: give --time or --pmessages after --".to_owned());
-    }
-    refuse_what_would_be_ignored(&parsed.options)?;
+    let Load { flags, run: shared } = load;
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for round in 0..options.rounds {
         let mut pair = [("A", &options.a, &mut a), ("B", &options.b, &mut b)];
@@ -39,8 +59,8 @@ pub(crate) fn execute(
             pair.reverse();
         }
         for (name, uri, outcomes) in pair {
-            let run_options = RunOptions { uri: uri.clone(), ..parsed.options.clone() };
-            let finished = run(&run_options, &flags, &mut LinePrinter::quiet(), interrupted)?;
+            let run_options = RunOptions { uri: uri.clone(), ..shared.clone() };
+            let finished = run(&run_options, flags, &mut LinePrinter::quiet(), interrupted)?;
             if let Some(failure) = finished.outcome.failure {
                 return Err(format!("round {} of {name}: {failure}", round + 1));
             }

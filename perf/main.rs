@@ -62,10 +62,28 @@ fn main() -> ExitCode {
     };
     match execute(Options::parse_from(arguments)) {
         Ok(code) => code,
-        Err(text) => {
+        Err(Refusal::Usage(text)) => {
+            eprintln!("haremq-perf: {text}");
+            ExitCode::from(USAGE)
+        }
+        Err(Refusal::Failure(text)) => {
             eprintln!("haremq-perf: {text}");
             ExitCode::from(run_command::FAILURE)
         }
+    }
+}
+
+/// Why nothing came of it, for the user.
+enum Refusal {
+    /// The options cannot be meant.
+    Usage(String),
+    /// It was tried.
+    Failure(String),
+}
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Refusal {
+        Refusal::Failure(text)
     }
 }
 
@@ -80,7 +98,7 @@ fn arguments() -> Result<Vec<String>, String> {
     Ok(arguments)
 }
 
-fn execute(options: Options) -> Result<ExitCode, String> {
+fn execute(options: Options) -> Result<ExitCode, Refusal> {
     let interrupted = || {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -97,16 +115,26 @@ fn execute(options: Options) -> Result<ExitCode, String> {
         Ok::<_, String>(interrupted)
     };
     match options.command {
-        Subcommands::Run(options) => run_command::execute(&options, &interrupted()?),
-        Subcommands::Relay(options) => relay::execute(&options).map(|()| ExitCode::SUCCESS),
-        Subcommands::Ab(options) => ab::execute(&options, &interrupted()?).map(|outcomes| {
-            let is_clean = outcomes.iter().all(|outcome| outcome.judgement.is_clean());
-            if is_clean { ExitCode::SUCCESS } else { ExitCode::from(run_command::BROKEN_PROMISE) }
-        }),
-        Subcommands::Compare(options) => {
-            compare::execute(&options.a, &options.b).map(|()| ExitCode::SUCCESS)
+        Subcommands::Run(options) => {
+            run_command::check(&options).map_err(Refusal::Usage)?;
+            Ok(run_command::execute(&options, &interrupted()?)?)
         }
-        Subcommands::Check(options) => ledger::check(&options),
+        Subcommands::Relay(options) => {
+            relay::execute(&options)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::Ab(options) => {
+            let load = ab::Load::parse(&options).map_err(Refusal::Usage)?;
+            let outcomes = ab::execute(&options, &load, &interrupted()?)?;
+            let is_clean = outcomes.iter().all(|outcome| outcome.judgement.is_clean());
+            let code = if is_clean { 0 } else { run_command::BROKEN_PROMISE };
+            Ok(ExitCode::from(code))
+        }
+        Subcommands::Compare(options) => {
+            compare::execute(&options.a, &options.b)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::Check(options) => Ok(ledger::check(&options)?),
         Subcommands::Scenarios => {
             print!("{}", scenario::list());
             Ok(ExitCode::SUCCESS)

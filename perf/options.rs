@@ -151,7 +151,8 @@ pub(crate) struct RunOptions {
     pub(crate) purge: bool,
 
     // Messages.
-    /// Octets of a body, at least 12; from 24 on everything is checked and timed
+    /// Octets of a body; less than 12 are 12, as in PerfTest; from 24 on everything is checked and
+    /// timed
     #[arg(short = 's', long, env = "SIZE", default_value_t = 24)]
     pub(crate) size: usize,
     /// Files with bodies, separated by commas; used in turns

@@ -169,7 +169,6 @@ impl Plan {
 fn check(options: &RunOptions) -> Result<(), String> {
     let publishers = u64::from(options.producers) * u64::from(options.producer_channel_count);
     let refusals = [
-        (options.size < BODY_BYTES_MIN, "--size is at least 12: sequence number and time"),
         (publishers > PUBLISHERS_MAX, "at most 65,536 producers fit into one run"),
         (options.producer_channel_count == 0, "--producer-channel-count is at least 1"),
         (options.consumer_channel_count == 0, "--consumer-channel-count is at least 1"),
@@ -229,14 +228,13 @@ pub(crate) fn smallest_body(options: &RunOptions) -> usize {
         .body
         .iter()
         .map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize));
-    sizes.chain(files).min().unwrap_or(options.size)
+    sizes.chain(files).min().unwrap_or(options.size.max(BODY_BYTES_MIN))
 }
 
 fn queue_names(options: &RunOptions) -> Result<Vec<String>, String> {
     let Some(pattern) = &options.queue_pattern else { return Ok(options.queue.clone()) };
-    if !pattern.contains("%d") {
-        return Err("--queue-pattern has no %d for the number".to_owned());
-    }
+    let (before, width, after) = split_pattern(pattern)
+        .ok_or("--queue-pattern has no %d (or %03d and the like) for the number")?;
     let (from, to) = (options.queue_pattern_from, options.queue_pattern_to);
     let (Some(from), Some(to)) = (from, to) else {
         return Err("--queue-pattern needs --queue-pattern-from and --queue-pattern-to".to_owned());
@@ -244,7 +242,22 @@ fn queue_names(options: &RunOptions) -> Result<Vec<String>, String> {
     if from > to {
         return Err(format!("--queue-pattern-from {from} is above --queue-pattern-to {to}"));
     }
-    Ok((from..=to).map(|number| pattern.replace("%d", &number.to_string())).collect())
+    Ok((from..=to).map(|number| format!("{before}{number:0width$}{after}")).collect())
+}
+
+/// What is before the number of a pattern, how many digits it has at least, and what is after it:
+/// `%d` or, as PerfTest's users write, `%03d`.
+fn split_pattern(pattern: &str) -> Option<(&str, usize, &str)> {
+    pattern.match_indices('%').find_map(|(at, _)| {
+        let rest = &pattern[at + 1..];
+        let (digits, after) = rest.split_once('d')?;
+        let width = match digits.strip_prefix('0') {
+            Some(width) => width.parse().ok().filter(|width| *width <= 20)?,
+            None if digits.is_empty() => 0,
+            None => return None,
+        };
+        Some((&pattern[..at], width, after))
+    })
 }
 
 /// The keys of all producers, unless each has the name of its queue.

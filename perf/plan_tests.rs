@@ -42,6 +42,17 @@ fn a_pattern_deals_the_queues() {
 }
 
 #[test]
+fn numbers_of_a_pattern_may_have_leading_zeros() {
+    let name = |pattern: &str| {
+        let plan = plan(&format!("-qp {pattern} -qpf 7 -qpt 7"))?;
+        Ok::<_, String>(plan.queues[0].name.clone().unwrap_or_default())
+    };
+    assert_eq!(name("q-%03d.x"), Ok("q-007.x".to_owned()));
+    assert_eq!(name("100%-%d"), Ok("100%-7".to_owned()));
+    assert!(name("q-%3x").is_err() && name("q-%099d").is_err());
+}
+
+#[test]
 fn topics_reach_what_they_match() {
     let reach = reach("-y 2 -t topic -k a.%d --key-count 2 --bind a.%q");
     assert_eq!(reach, [[vec![0], vec![1]]]);
@@ -73,7 +84,6 @@ fn a_ledger_needs_promises_that_last() {
 #[test]
 fn what_cannot_work_is_refused() {
     for flags in [
-        "-s 11",
         "-x 0 -y 0",
         "-c 0",
         "-qp q",

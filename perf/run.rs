@@ -116,7 +116,11 @@ fn ledger(
     LedgerWriter::create(path, &header, cores).map(Some)
 }
 
-fn cpus(options: &RunOptions) -> Result<Vec<Option<usize>>, String> {
+/// The CPU of each core, where it is pinned.
+///
+/// # Errors
+/// What the machine does not have, for the user.
+pub(crate) fn cpus(options: &RunOptions) -> Result<Vec<Option<usize>>, String> {
     let machine = probe();
     let selected = match &options.cores {
         CoreSelection::Auto => return Ok(vec![None]),

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::lines::{LinePrinter, summary};
 use crate::options::{RunOptions, SweepRange};
 use crate::outcome::Outcome;
-use crate::run::{Finished, run};
+use crate::plan::Plan;
+use crate::run::{Finished, cpus, run};
+use crate::setup::Setup;
 use crate::uri::hide_passwords;
 use crate::{churn, csv, hlog, html, sweep};
 
@@ -34,7 +36,6 @@ pub(crate) fn execute(
     options: &RunOptions,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
-    refuse_what_would_be_ignored(options)?;
     if let Some(churn) = options.churn {
         return churn::execute(options, churn, interrupted);
     }
@@ -67,6 +68,20 @@ pub(crate) fn execute(
         Some(_) => ExitCode::from(FAILURE),
         None => ExitCode::SUCCESS,
     })
+}
+
+/// What is wrong with the options, as far as that can be told without a broker.
+///
+/// # Errors
+/// The same, for the user.
+pub(crate) fn check(options: &RunOptions) -> Result<(), String> {
+    refuse_what_would_be_ignored(options)?;
+    if options.churn.is_none() {
+        let plan = Plan::new(options)?;
+        Setup::new(options, &plan)?;
+        cpus(options)?;
+    }
+    Ok(())
 }
 
 /// Outputs that only a run with messages, and only a single one, can have.

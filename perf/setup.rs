@@ -338,7 +338,7 @@ fn bodies(options: &RunOptions) -> Result<Vec<Vec<u8>>, String> {
         return options.body.iter().map(read).collect();
     }
     let sizes: Vec<usize> = match options.variable_size.as_slice() {
-        [] => vec![options.size],
+        [] => vec![options.size.max(crate::body::BODY_BYTES_MIN)],
         steps => steps.iter().map(|step| step.value as usize).collect(),
     };
     if sizes.iter().any(|size| *size < crate::body::BODY_BYTES_MIN) {

@@ -103,8 +103,8 @@ fn an_interrupted_run_still_checks_what_it_sent() {
 #[test]
 fn what_would_be_ignored_is_refused() {
     let relay = Relay::start(&[]);
-    check(&relay.run("--churn queue --html x.html"), 1, "--churn cannot write --html");
-    check(&relay.run("--sweep 10:20 --hlog x.hlog"), 1, "--sweep cannot write --hlog");
+    check(&relay.run("--churn queue --html x.html"), 2, "--churn cannot write --html");
+    check(&relay.run("--sweep 10:20 --hlog x.hlog"), 2, "--sweep cannot write --hlog");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn an_ab_run_without_an_end_is_refused() {
         .args(["ab", "--a", uri, "--b", uri, "--", "-a"])
         .output()
         .expect("the program starts");
-    check(&output, 1, "--time");
+    check(&output, 2, "--time");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_an_ab_run_would_ignore_is_refused() {
             .args(["ab", "--a", uri, "--b", uri, "--", "-C", "1", flag])
             .output()
             .expect("the program starts");
-        check(&output, 1, "ab does not take");
+        check(&output, 2, "ab does not take");
     }
 }
 
@@ -174,7 +174,7 @@ fn a_ledger_that_cannot_be_written_fails_the_run() {
 #[test]
 fn a_ledger_without_promises_is_refused() {
     let relay = Relay::start(&[]);
-    check(&relay.run("--ledger x -C 10"), 1, "--ledger needs confirms (-c)");
+    check(&relay.run("--ledger x -C 10"), 2, "--ledger needs confirms (-c)");
 }
 
 #[test]
