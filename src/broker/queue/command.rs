@@ -67,6 +67,12 @@ pub enum Command {
         /// The message's own time to live; the smaller of it and the queue's counts (TTL-11).
         expiration_ms: Option<u64>,
     },
+    /// A message that is in no store yet. Answered by `Passed` if it goes to a consumer with no-ack
+    /// at once, so that nobody need hold it; otherwise nothing is done, and `Enqueue` is to follow.
+    Offer {
+        /// What the delivery takes from its window ([`super::delivery_bytes`]).
+        bytes: u64,
+    },
     /// A new consumer. Answered by `Consuming` or `ConsumeRefused`.
     Consume(Consume),
     /// No more deliveries to this consumer; what it holds stays with it until settled (CON-7).

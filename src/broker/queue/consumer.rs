@@ -87,6 +87,8 @@ pub(super) struct Consumers {
     round: VecDeque<Turn>,
     in_round: usize,
     consuming: u32,
+    /// Those of them that consume with no-ack.
+    automatic: u32,
     has_exclusive: bool,
     next_generation: u32,
 }
@@ -95,6 +97,11 @@ impl Consumers {
     /// Consumers that get deliveries.
     pub(super) fn consuming(&self) -> u32 {
         self.consuming
+    }
+
+    /// Someone consumes with no-ack.
+    pub(super) fn have_automatic(&self) -> bool {
+        self.automatic > 0
     }
 
     pub(super) fn has_exclusive(&self) -> bool {
@@ -131,6 +138,7 @@ impl Consumers {
     /// Joins the round at the tail (DLV-6).
     pub(super) fn add(&mut self, consume: &Consume) -> ConsumerIndex {
         self.consuming += 1;
+        self.automatic += u32::from(consume.no_ack);
         self.has_exclusive |= consume.exclusive;
         let index = self.insert(consume, Kind::Consuming);
         self.unblock(index);
@@ -202,6 +210,7 @@ impl Consumers {
         assert!(consumer.kind == Kind::Consuming);
         consumer.kind = Kind::Cancelled;
         self.consuming -= 1;
+        self.automatic -= u32::from(consumer.no_ack);
         // An exclusive consumer is alone.
         self.has_exclusive &= !consumer.exclusive;
     }
@@ -233,6 +242,23 @@ impl Consumers {
             }
         }
         None
+    }
+
+    /// Whose turn it is.
+    pub(super) fn next_turn(&mut self) -> Option<&Consumer> {
+        while let Some(turn) = self.round.front() {
+            if self.is_valid(*turn) {
+                return self.slots.get(turn.consumer.0 as usize);
+            }
+            self.round.pop_front();
+        }
+        None
+    }
+
+    /// Whose turn it was goes to the tail.
+    pub(super) fn pass_turn(&mut self) {
+        let turn = self.round.pop_front().expect("it was someone's turn");
+        self.round.push_back(turn);
     }
 
     fn is_valid(&self, turn: Turn) -> bool {
@@ -287,6 +313,10 @@ impl Consumers {
     pub(super) fn check_invariants(&self) {
         let kind_count = |kind| self.iter().filter(|(_, consumer)| consumer.kind == kind).count();
         assert_eq!(self.consuming as usize, kind_count(Kind::Consuming));
+        let is_automatic =
+            |consumer: &Consumer| consumer.kind == Kind::Consuming && consumer.no_ack;
+        let automatic = self.iter().filter(|(_, consumer)| is_automatic(consumer)).count();
+        assert_eq!(self.automatic as usize, automatic);
         assert_eq!(self.by_channel.len(), self.slots.len());
         let turns = self.round.iter().filter(|turn| self.is_valid(**turn)).count();
         assert_eq!(turns, self.in_round);

@@ -31,6 +31,23 @@ impl Queue {
         }
     }
 
+    /// Nothing waits, and whoever is next takes the message without holding it.
+    pub(super) fn offer(&mut self, bytes: u64, context: &mut Context<'_>) {
+        if !self.may_pass() {
+            return;
+        }
+        let Some(consumer) = self.consumers.next_turn() else { return };
+        if !consumer.no_ack || consumer.global || !context.windows.charge(consumer.window, bytes) {
+            return;
+        }
+        let (channel, front_consumer) = (consumer.channel, consumer.front_consumer);
+        self.consumers.pass_turn();
+        self.counters.enqueued += 1;
+        self.counters.delivered += 1;
+        self.counters.settled += 1;
+        context.effects.push(Effect::Passed { channel, front_consumer });
+    }
+
     /// A message that nobody can take at once expires at once (TTL-23).
     pub(super) fn enqueue_immediate(
         &mut self,

@@ -47,6 +47,13 @@ pub enum Effect {
     },
     /// Send the message to the consumer.
     Deliver(Delivery),
+    /// Answer to `Offer`: send the message to the consumer; it is settled.
+    Passed {
+        /// The channel that consumes.
+        channel: ChannelAddress,
+        /// The channel's own number of the consumer.
+        front_consumer: u32,
+    },
     /// Give up one reference of the message, after the delivery before has been encoded.
     Release {
         /// The message.

@@ -116,6 +116,7 @@ impl Queue {
             Command::Enqueue { message, expiration_ms } => {
                 self.enqueue(now, message, expiration_ms, context);
             }
+            Command::Offer { bytes } => self.offer(bytes, context),
             Command::Dispatch { budget } => self.dispatch(now, budget, context),
             Command::Settle { .. }
             | Command::Get { .. }
@@ -146,6 +147,11 @@ impl Queue {
     /// A `Dispatch` may deliver something.
     pub fn is_runnable(&self) -> bool {
         self.ready > 0 && self.consumers.has_turns() && !self.backlog.is_reordering()
+    }
+
+    /// An `Offer` may pass.
+    pub fn may_pass(&self) -> bool {
+        self.ready == 0 && self.consumers.have_automatic() && !self.is_unfinished()
     }
 
     /// A `Continue` is due in the next tick.

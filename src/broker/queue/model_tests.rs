@@ -204,12 +204,28 @@ impl Model {
         }
     }
 
+    fn offer(&mut self, bytes: u64) {
+        let Some(index) = self.round.front().copied().filter(|_| self.ready() == 0) else { return };
+        let Consume { channel, front_consumer, no_ack, global, window, .. } =
+            self.consumers[&index].consume;
+        let used = self.used.entry(window).or_default();
+        if no_ack && !global && (*used == 0 || *used + bytes <= WINDOW_LIMIT) {
+            *used += bytes;
+            self.round.rotate_left(1);
+            self.counters.enqueued += 1;
+            self.counters.delivered += 1;
+            self.counters.settled += 1;
+            self.effects.push(Effect::Passed { channel, front_consumer });
+        }
+    }
+
     /// `answered` is the index that the queue chose, where it chooses one.
     fn apply(&mut self, now: Time, command: Command, bytes: u64, answered: Option<ConsumerIndex>) {
         match command {
             Command::Enqueue { message, expiration_ms } => {
                 self.enqueue(now, message, bytes, expiration_ms);
             }
+            Command::Offer { bytes } => self.offer(bytes),
             Command::Consume(consume) => {
                 let Consume { channel, front_consumer, .. } = consume;
                 let mut consumers = self.consumers.values();
@@ -453,6 +469,9 @@ impl World {
                 let bytes = delivery_bytes(&self.store.content(delivery.message));
                 self.on_the_way.push((window, bytes));
             }
+            if let (Effect::Passed { channel, .. }, Command::Offer { bytes }) = (effect, command) {
+                self.on_the_way.push((WindowId(channel.slot / 2), bytes));
+            }
             if let Effect::Release { message } = effect {
                 self.store.release(*message);
             }
@@ -643,6 +662,7 @@ impl World {
             }
             39..=41 => self.advance(number % 200),
             42 if flag => self.advance(number * 100),
+            45..=47 => drop(self.apply(Command::Offer { bytes: number % 300 }, 0)),
             43 => {
                 let Some((consumer, known)) = self.nth_consumer(place) else { return };
                 self.apply(Command::Recall { channel: known.consume.channel, consumer }, 0);
@@ -674,7 +694,7 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..45u8, 0..64usize, 0..4_000u64, any::<bool>()).prop_map(|(kind, place, number, flag)| Step {
+    (0..48u8, 0..64usize, 0..4_000u64, any::<bool>()).prop_map(|(kind, place, number, flag)| Step {
         kind,
         place,
         number,

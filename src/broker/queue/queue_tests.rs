@@ -130,6 +130,44 @@ fn consumers_take_turns() {
 }
 
 #[test]
+fn message_passes_through_only_if_nothing_waits_and_nobody_need_hold_it() {
+    let offer = Command::Offer { bytes: 100 };
+    let mut bench = Bench::new(CLASSIC);
+    assert_eq!(bench.apply(offer), []);
+    let automatic = |bench: &Bench, slot| {
+        let window = bench.window;
+        let (channel, front_consumer) = (channel(slot), slot);
+        let (no_ack, exclusive, prefetch, global) = (true, false, 0, false);
+        Command::Consume(Consume {
+            channel,
+            front_consumer,
+            no_ack,
+            exclusive,
+            prefetch,
+            global,
+            window,
+        })
+    };
+    for slot in [1, 2] {
+        bench.apply(automatic(&bench, slot));
+    }
+    for slot in [1, 2, 1] {
+        let passed = Effect::Passed { channel: channel(slot), front_consumer: slot };
+        assert_eq!(bench.apply(offer), [passed]);
+    }
+    bench.publish_all(0..1);
+    assert_eq!(bench.apply(offer), []);
+    assert_eq!(bench.dispatch(), [(2, 0, false)]);
+    let holder = bench.consume(3, 0);
+    bench.apply(offer);
+    bench.apply(offer);
+    assert_eq!(bench.apply(offer), [], "it is the turn of one that acks");
+    assert_eq!(bench.queue.counters().settled, bench.queue.counters().enqueued);
+    bench.apply(Command::Cancel { channel: channel(3), consumer: holder });
+    assert_eq!(bench.apply(offer).len(), 1);
+}
+
+#[test]
 fn full_consumer_leaves_the_round_and_re_enters_at_its_tail() {
     let mut bench = Bench::new(CLASSIC);
     let first = bench.consume(1, 1);

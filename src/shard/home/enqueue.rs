@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use haremq_broker::ids::{ChannelAddress, QueueId, ShardId};
-use haremq_broker::queue::Command;
-use haremq_broker::store::Content;
+use haremq_broker::queue::{Command, Effect, delivery_bytes};
+use haremq_broker::store::{Content, MessageId};
 
-use crate::mesh::{Publish, Reader, publish_cost};
+use crate::mesh::{Answer, Publish, Reader, publish_cost};
 use crate::shard::Shard;
 
 /// What a home must know of a publish beside its content.
@@ -44,7 +44,7 @@ impl Shard {
     }
 
     /// Puts a message into those of the queues that still exist. A queue that is gone counts as
-    /// having accepted it (CNF-6).
+    /// having accepted it (CNF-6). It is stored when the first queue has to keep it.
     pub(crate) fn enqueue(
         &mut self,
         arrival: Arrival,
@@ -52,19 +52,59 @@ impl Shard {
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
-        let references = u32::try_from(queues.len()).expect("queues are counted in u32");
-        let message = self.store_message(content, owned_body, references);
-        let command = Command::Enqueue { message, expiration_ms: arrival.expiration_ms };
+        let bytes = delivery_bytes(content);
+        let mut stored = None;
         let mut is_logged = false;
-        for &queue in queues {
-            if !self.apply(queue, command) {
-                self.home.store.release(message);
+        for (at, &queue) in queues.iter().enumerate() {
+            is_logged |= arrival.is_persistent && self.is_durable(queue);
+            let Some(entry) = self.home.queues.get(&queue) else {
+                self.release_stored(stored);
+                continue;
+            };
+            if entry.queue.may_pass() && self.pass_through(queue, bytes, content, owned_body) {
+                self.release_stored(stored);
                 continue;
             }
-            is_logged |= arrival.is_persistent && self.is_durable(queue);
-            self.carry_out_effects(queue);
+            let message = stored.unwrap_or_else(|| {
+                let references = u32::try_from(queues.len() - at);
+                let references = references.expect("queues are counted in u32");
+                self.store_message(content, owned_body, references)
+            });
+            stored = Some(message);
+            let expiration_ms = arrival.expiration_ms;
+            self.apply_and_carry_out(queue, Command::Enqueue { message, expiration_ms });
         }
         self.owe_acceptance(arrival, is_logged);
+    }
+
+    /// A queue has no use for the message, if it is stored for the others.
+    fn release_stored(&mut self, stored: Option<MessageId>) {
+        if let Some(message) = stored {
+            self.home.store.release(message);
+        }
+    }
+
+    /// From the publisher's bytes straight into the consumer's, if the queue lets it pass.
+    fn pass_through(
+        &mut self,
+        queue: QueueId,
+        bytes: u64,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+    ) -> bool {
+        self.apply(queue, Command::Offer { bytes });
+        let Some(Effect::Passed { channel, front_consumer }) = self.home.effects.pop() else {
+            return false;
+        };
+        if channel.shard == self.id {
+            self.front.deliver(self.id, channel, front_consumer, 0, false, content);
+            self.counters.delivered += 1;
+            return true;
+        }
+        let outbox = &mut self.outboxes[channel.shard.index()];
+        let delivery = outbox.write_delivery(content, owned_body, false, 0);
+        outbox.answer(Answer::Delivered { channel, front_consumer, delivery });
+        true
     }
 
     fn is_durable(&self, queue: QueueId) -> bool {
@@ -76,7 +116,7 @@ impl Shard {
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
         references: u32,
-    ) -> haremq_broker::store::MessageId {
+    ) -> MessageId {
         let store = &mut self.home.store;
         match owned_body {
             Some(body) => store.insert_owned(
