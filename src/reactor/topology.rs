@@ -30,6 +30,15 @@ pub enum CoreSelectionError {
         /// What was written.
         text: String,
     },
+    /// A comma with nothing before or behind it.
+    #[error(
+        "--cores {text:?} has a comma with nothing beside it: write CPUs as 0-3,8 (CPU 2 alone is \
+         2-2)"
+    )]
+    EmptyPart {
+        /// What was written.
+        text: String,
+    },
     /// A count of 0.
     #[error("--cores 0 leaves no core: write auto or at least 1 (CPU 0 alone is 0-0)")]
     Zero,
@@ -131,8 +140,10 @@ fn physical_first(machine: &MachineReport) -> Vec<usize> {
 
 fn parse_list(text: &str) -> Result<Vec<usize>, CoreSelectionError> {
     let mut cpus = Vec::new();
-    // A comma may end the list, so that a single CPU can be written as `2,`.
-    for part in text.strip_suffix(',').unwrap_or(text).split(',') {
+    for part in text.split(',') {
+        if part.is_empty() {
+            return Err(CoreSelectionError::EmptyPart { text: text.to_owned() });
+        }
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (parse_number(first, text)?, parse_number(last, text)?);
         if first > last {
