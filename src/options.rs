@@ -1,20 +1,22 @@
 //! The command line: flags, their environment names, and the forms their values may have.
 
+mod pin;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haremq_reactor::{CoreSelection, CoreSelectionError};
 use tracing_subscriber::EnvFilter;
 
 use crate::memory::MemoryRequest;
+use crate::options::pin::PinChoice;
 
 /// Where the data goes if nothing else is said and no service manager gave a folder.
 const DATA_DIR_DEFAULT: &str = "./haremq-data";
 /// Longer spinning is a full core, at no gain: a tick is far shorter.
-const SPIN_US_MAX: u64 = 10_000;
+const SPIN_US_MAX: u32 = 10_000;
 
 /// A RabbitMQ-compatible AMQP 0-9-1 broker: one shard per core, no locks on the data path.
 #[derive(Debug, Parser)]
@@ -67,6 +69,7 @@ pub(crate) struct MachineOptions {
         env = "HAREMQ_CORES",
         value_name = "auto|N|LIST",
         default_value = "auto",
+        allow_negative_numbers = true,
         value_parser = parse_cores
     )]
     pub(crate) cores: CoreSelection,
@@ -80,35 +83,31 @@ pub(crate) struct ServerOptions {
     pub(crate) machine: MachineOptions,
     /// Memory for messages and buffers: 512MiB, 2GiB, or a share such as 60% of what the control
     /// group or the host has. Publishers wait above it
-    #[arg(long, env = "HAREMQ_MEMORY", value_name = "SIZE|N%", default_value = "60%")]
-    pub(crate) memory: MemoryRequest,
-    /// Pin each shard's thread to its CPU [default: yes, unless a CPU quota is below the cores]
     #[arg(
         long,
-        env = "HAREMQ_PIN",
-        value_name = "true|false",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
+        env = "HAREMQ_MEMORY",
+        value_name = "SIZE|N%",
+        default_value = "60%",
+        allow_negative_numbers = true
     )]
-    pin: Option<bool>,
-    /// Leave the threads to the scheduler
-    #[arg(long, overrides_with = "pin")]
-    no_pin: bool,
+    pub(crate) memory: MemoryRequest,
+    #[command(flatten)]
+    pin: PinChoice,
     /// Microseconds that an idle core looks for work before it sleeps: latency bought with CPU
     #[arg(
         long,
         env = "HAREMQ_SPIN_US",
         value_name = "US",
         default_value_t = 0,
-        value_parser = RangedU64ValueParser::<u32>::new().range(0..=SPIN_US_MAX)
+        allow_negative_numbers = true,
+        value_parser = parse_spin_us
     )]
     pub(crate) spin_us: u32,
     /// How it logs.
     #[command(flatten)]
     pub(crate) log: LogOptions,
     /// Check flags, machine, data folder and ports, print what would be used, start nothing
-    #[arg(long)]
+    #[arg(long, env = "HAREMQ_CHECK_CONFIG", value_name = "true|false")]
     pub(crate) check_config: bool,
 }
 
@@ -160,7 +159,7 @@ impl MachineOptions {
 impl ServerOptions {
     /// Whether to pin; `None` if the user does not care. A flag wins over the environment.
     pub(crate) fn pin(&self) -> Option<bool> {
-        if self.no_pin { Some(false) } else { self.pin }
+        self.pin.0
     }
 }
 
@@ -177,6 +176,11 @@ fn parse_listener(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+fn parse_spin_us(text: &str) -> Result<u32, String> {
+    let spin_us = text.parse().ok().filter(|&spin_us| spin_us <= SPIN_US_MAX);
+    spin_us.ok_or_else(|| format!("write microseconds, 0 to {SPIN_US_MAX}"))
+}
+
 fn parse_cores(text: &str) -> Result<CoreSelection, CoreSelectionError> {
     CoreSelection::from_str(text)
 }
@@ -186,8 +190,10 @@ fn parse_log_level(text: &str) -> Result<String, String> {
     let is_level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
     // A bare word that is no level would be taken for a target, and silence everything else.
     let is_known = text.split(',').all(|part| part.contains('=') || is_level(part.trim()));
+    // The filter takes a word that is missing for `error`.
+    let is_whole = !text.split([',', '=']).any(|word| word.trim().is_empty());
     match EnvFilter::try_new(text) {
-        Ok(_) if is_known => Ok(text.to_owned()),
+        Ok(_) if is_known && is_whole => Ok(text.to_owned()),
         _ => Err("write error, warn, info, debug or trace, or parts as in \
                   info,haremq_runtime=debug"
             .to_owned()),

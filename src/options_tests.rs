@@ -41,6 +41,8 @@ fn pinning_can_be_chosen_or_left_open() {
         (&["--pin", "--no-pin"], Some(false)),
         (&["--no-pin", "--pin"], Some(true)),
         (&["--pin=false"], Some(false)),
+        (&["--pin=false", "--pin"], Some(true)),
+        (&["--no-pin", "--no-pin"], Some(false)),
     ];
     for (words, expected) in cases {
         assert_eq!(parse(words).expect("usage").pin(), expected, "{words:?}");
@@ -53,9 +55,16 @@ fn wrong_values_say_how_to_write_them() {
         (&["--listen", "5672"][..], "127.0.0.1:5672"),
         (&["--cores", "0"], "at least 1"),
         (&["--cores", "many"], "0-3,8"),
+        (&["--cores", "0-0,"], "nothing beside it"),
+        (&["--cores", "-1"], "0-3,8"),
         (&["--memory", "lots"], "512MiB"),
+        (&["--memory", "-5"], "512MiB"),
         (&["--log-level", "chatty"], "debug"),
+        (&["--log-level", ""], "debug"),
+        (&["--log-level", "info,"], "debug"),
+        (&["--log-level", "haremq="], "debug"),
         (&["--spin-us", "1000000"], "10000"),
+        (&["--spin-us", "-1"], "10000"),
         (&["--log-format", "xml"], "json"),
     ];
     for (words, expected) in cases {
@@ -84,7 +93,7 @@ fn every_value_has_an_environment_name() {
     let server = command.find_subcommand("server").expect("there is one");
     let unnamed = server.get_arguments().filter(|argument| argument.get_env().is_none());
     let unnamed: Vec<_> = unnamed.map(|argument| argument.get_id().as_str()).collect();
-    assert_eq!(unnamed, ["no_pin", "check_config"], "--no-pin is HAREMQ_PIN=false");
+    assert_eq!(unnamed, ["no_pin"], "--no-pin is HAREMQ_PIN=false");
 }
 
 #[test]
