@@ -9,7 +9,7 @@ use crate::options::{LogFormat, LogOptions};
 
 /// Makes `tracing` write to stderr from now on. To be called once.
 pub(crate) fn start(options: &LogOptions) {
-    let filter = EnvFilter::try_new(&options.level).expect("the level was checked when parsed");
+    let filter = EnvFilter::try_new(filter(&options.level)).expect("it was checked when parsed");
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -20,6 +20,12 @@ pub(crate) fn start(options: &LogOptions) {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
+}
+
+/// The executor's host warns in many lines of what is then told in one, with its remedy; who asks
+/// for its words gets them.
+fn filter(level: &str) -> String {
+    if level.contains("glommio") { level.to_owned() } else { format!("{level},glommio=error") }
 }
 
 /// Says why the process ends: one line for people, or one event.

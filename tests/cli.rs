@@ -5,6 +5,7 @@ mod process;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use haremq_protocol::client::{ClientConfig, ClientSession};
@@ -20,6 +21,19 @@ fn check(words: &[&str], exit_code: i32) -> Ended {
     let ended = Ended::of(haremq().args(words));
     assert_eq!(ended.code, Some(exit_code), "{words:?}: {ended:?}");
     ended
+}
+
+/// The binary with this limit of open files, set by the shell that it replaces.
+fn haremq_with_open_files(count: u32) -> Command {
+    let inner = haremq();
+    let mut shell = Command::new("sh");
+    for (name, value) in inner.get_envs() {
+        assert!(value.is_none(), "settings are only taken away");
+        shell.env_remove(name);
+    }
+    let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script]).arg(inner.get_program());
+    shell
 }
 
 #[test]
@@ -93,6 +107,41 @@ fn environment_names_stand_for_flags() {
     assert_eq!(event["pinned"], false);
     assert_eq!(event["shards"], 1);
     assert_eq!(event["memory_limit_bytes"], 96 << 20, "a flag wins over the environment");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_also_where_it_says_no() {
+    let scratch = Scratch::make();
+    let pinned = |environment: &str, words: &[&str]| {
+        let ended = Ended::of(
+            haremq()
+                .env("HAREMQ_DATA_DIR", scratch.path())
+                .env("HAREMQ_PIN", environment)
+                .env("HAREMQ_CHECK_CONFIG", "true")
+                .args(["--log-format", "json"])
+                .args(LOOPBACK)
+                .args(words),
+        );
+        let event: Value = serde_json::from_str(&ended.stdout).expect("one JSON event");
+        assert_eq!(event["event"], "checked", "{event}");
+        event["pinned"].clone()
+    };
+    assert_eq!(pinned("true", &["--no-pin"]), false);
+    assert_eq!(pinned("false", &["--pin"]), true);
+    assert_eq!(pinned("false", &[]), false);
+}
+
+#[test]
+fn too_few_descriptors_are_told_in_one_line() {
+    for open_files in [10, 14, 18, 255] {
+        let scratch = Scratch::make();
+        let mut haremq = haremq_with_open_files(open_files);
+        haremq.env("HAREMQ_DATA_DIR", scratch.path()).args(LOOPBACK);
+        let ended = Ended::of(haremq.args(["--cores", "2", "--no-pin"]));
+        assert_eq!(ended.code, Some(CONFIG), "{open_files}: {ended:?}");
+        assert!(ended.stderr.contains("nofile"), "{open_files}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{open_files}: {ended:?}");
+    }
 }
 
 #[test]

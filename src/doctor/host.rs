@@ -22,10 +22,11 @@ pub(crate) fn open_files(machine: &MachineReport) -> Finding {
         Some(count) => format!("up to {count} connections and files"),
         None => "unlimited".to_owned(),
     };
-    if machine.problems().iter().any(is_about_files) {
-        Finding::warn(CHECK, found, "raise nofile (LimitNOFILE=1048576, or ulimit -Hn)")
-    } else {
-        Finding::fit(CHECK, found)
+    let remedy = "raise nofile (LimitNOFILE=1048576, or ulimit -Hn)";
+    match machine.problems().into_iter().find(is_about_files) {
+        Some(problem) if problem.is_fatal() => Finding::unfit(CHECK, found, remedy),
+        Some(_) => Finding::warn(CHECK, found, remedy),
+        None => Finding::fit(CHECK, found),
     }
 }
 

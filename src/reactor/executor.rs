@@ -1,6 +1,7 @@
 //! Hosting a core loop: one glommio executor per core, pinned, with one task in it.
 
 use std::any::Any;
+use std::io;
 use std::time::Duration;
 
 use glommio::{
@@ -118,8 +119,18 @@ fn executor_error(name: String, error: GlommioError<()>) -> ExecutorError {
         GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(payload)) => {
             ExecutorError::Panicked { name, text: panic_text(payload.as_ref()) }
         }
+        GlommioError::IoError(source) | GlommioError::EnhancedIoError { source, .. }
+            if is_lack(&source) =>
+        {
+            MachineProblem::from_ring_error(source).into()
+        }
         error => ExecutorError::Refused { name, reason: error.to_string() },
     }
+}
+
+/// Something that the machine could give, and whose remedy is known.
+fn is_lack(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE))
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {

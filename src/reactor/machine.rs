@@ -19,6 +19,8 @@ const KERNEL_RECOMMENDED: KernelVersion = KernelVersion { major: 6, minor: 1 };
 const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
 /// Below this a broker with ordinary numbers of connections runs out of descriptors.
 const OPEN_FILES_RECOMMENDED: u64 = 65_536;
+/// Below this the executors of a few cores do not get theirs, and say so by a panic or not at all.
+const OPEN_FILES_MIN: u64 = 256;
 
 /// A kernel's release, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,11 @@ pub enum MachineProblem {
     /// The kernel has no memory for the ring that this user may lock.
     #[error("io_uring gets no memory (ENOMEM): raise the memlock limit (LimitMEMLOCK=infinity)")]
     RingMemory,
+    /// The process or the system has no file descriptor left.
+    #[error(
+        "no file descriptor is left (EMFILE): raise nofile (LimitNOFILE=1048576, or ulimit -n)"
+    )]
+    NoDescriptor,
     /// Rings exist, but without timeouts or without a promise to keep completions.
     #[error("io_uring of this kernel is too old: run Linux 5.15 or newer")]
     RingTooOld,
@@ -108,7 +115,11 @@ pub enum MachineProblem {
 impl MachineProblem {
     /// The broker cannot run at all; otherwise it runs, with less.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, MachineProblem::KernelSlow { .. } | MachineProblem::OpenFiles { .. })
+        match self {
+            MachineProblem::KernelSlow { .. } => false,
+            MachineProblem::OpenFiles { count } => *count < OPEN_FILES_MIN,
+            _ => true,
+        }
     }
 
     pub(crate) fn from_ring_error(error: io::Error) -> MachineProblem {
@@ -116,6 +127,7 @@ impl MachineProblem {
             Some(libc::ENOSYS) => MachineProblem::RingMissing,
             Some(libc::EPERM | libc::EACCES) => MachineProblem::RingForbidden,
             Some(libc::ENOMEM) => MachineProblem::RingMemory,
+            Some(libc::EMFILE | libc::ENFILE) => MachineProblem::NoDescriptor,
             Some(errno) => MachineProblem::RingRefused { errno },
             None => MachineProblem::RingTooOld,
         }

@@ -50,6 +50,7 @@ fn every_problem_is_one_line_with_a_remedy() {
         MachineProblem::RingMissing,
         MachineProblem::RingForbidden,
         MachineProblem::RingMemory,
+        MachineProblem::NoDescriptor,
         MachineProblem::RingTooOld,
         MachineProblem::RingRefused { errno: 5 },
         MachineProblem::KernelTooOld { kernel },

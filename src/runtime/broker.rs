@@ -67,14 +67,14 @@ pub fn start(config: Config) -> Result<(Broker, WriterLink), StartError> {
     for (links, cpu) in core_links.into_iter().zip(&config.cpus) {
         let placement = CorePlacement { cpu: *cpu, name: format!("core-{}", links.shard) };
         let (config, shared, says) = (config.clone(), Arc::clone(&shared), says.clone());
-        let body = move || run_core(&config, links, shared, epoch, &says);
+        let body = move || run_core(&config, links, shared, epoch, says);
         match spawn_core(placement, body) {
             Ok(core) => cores.push(core),
             Err(error) => return Err(give_up(cores, &stopper, error.into())),
         }
     }
     drop(says);
-    let addresses = match await_cores(&heard, cores.len(), &wakers) {
+    let addresses = match await_cores(&heard, &mut cores, &wakers) {
         Ok(addresses) => addresses,
         Err(error) => return Err(give_up(cores, &stopper, error)),
     };
@@ -90,18 +90,32 @@ pub fn start(config: Config) -> Result<(Broker, WriterLink), StartError> {
 /// Waits until every core runs, and makes their wakers known.
 fn await_cores(
     heard: &mpsc::Receiver<Started>,
-    cores: usize,
+    cores: &mut Vec<CoreHandle<u64>>,
     wakers: &OnceLock<Vec<Waker>>,
 ) -> Result<Vec<SocketAddr>, StartError> {
-    let mut started = Vec::new();
-    for _ in 0..cores {
-        started.push(heard.recv().map_err(|_| StartError::CoreEnded)??);
+    let mut started: Vec<(ShardId, Waker, Vec<SocketAddr>)> = Vec::new();
+    while started.len() < cores.len() {
+        match heard.recv() {
+            Ok(said) => started.push(said?),
+            // All have spoken or ended, and too few have spoken.
+            Err(mpsc::RecvError) => {
+                let is_silent =
+                    |core: &usize| started.iter().all(|(shard, ..)| shard.index() != *core);
+                let silent = (0..cores.len()).find(is_silent).expect("one has not spoken");
+                return Err(end_of(cores.swap_remove(silent)));
+            }
+        }
     }
     started.sort_by_key(|(shard, _, _)| *shard);
     let addresses = std::mem::take(&mut started[0].2);
     let all = started.into_iter().map(|(_, waker, _)| waker).collect();
     assert!(wakers.set(all).is_ok(), "the cores start once");
     Ok(addresses)
+}
+
+/// Why a core ended before it ran its loop: its host knows.
+fn end_of(core: CoreHandle<u64>) -> StartError {
+    core.join().map_or_else(StartError::from, |_| StartError::CoreEnded)
 }
 
 /// Some cores run and one does not: ends those that do.
@@ -117,7 +131,7 @@ fn run_core(
     links: CoreLinks,
     shared: Arc<Shared>,
     epoch: Instant,
-    says: &mpsc::Sender<Started>,
+    says: mpsc::Sender<Started>,
 ) -> u64 {
     let (reactor, listeners) = match open(config, &links) {
         Ok((reactor, listeners, addresses)) => {
@@ -130,6 +144,8 @@ fn run_core(
             return 0;
         }
     };
+    // Held on, it would keep whoever listens waiting for a core that has ended without a word.
+    drop(says);
     let shard = Shard::new(Settings {
         id: links.shard,
         shards: u16::try_from(config.cpus.len()).expect("checked at start"),
@@ -191,5 +207,30 @@ impl Broker {
             return Err(RunError::CutShort { connections });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_ends_in_silence_ends_the_start() {
+        let (says, heard) = mpsc::channel();
+        let placement = || CorePlacement { cpu: None, name: "core-test".into() };
+        let speaks = says.clone();
+        let speaking = move || {
+            let reactor = Reactor::new(ReactorConfig::default()).expect("there is io_uring");
+            speaks.send(Ok((ShardId(0), reactor.waker(), Vec::new()))).expect("it is heard");
+            0
+        };
+        let silent = move || {
+            drop(says);
+            0
+        };
+        let speaking = spawn_core(placement(), speaking).expect("it can be hosted");
+        let silent = spawn_core(placement(), silent).expect("it can be hosted");
+        let outcome = await_cores(&heard, &mut vec![speaking, silent], &OnceLock::new());
+        assert!(matches!(outcome, Err(StartError::CoreEnded)), "{outcome:?}");
     }
 }

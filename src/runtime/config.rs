@@ -59,6 +59,11 @@ pub enum RunError {
 }
 
 fn listen_remedy(error: &io::Error) -> &'static str {
+    /// The process has as many descriptors as it may, which the standard library does not name.
+    const EMFILE: i32 = 24;
+    if error.raw_os_error() == Some(EMFILE) {
+        return "; raise nofile (LimitNOFILE=1048576, or ulimit -n)";
+    }
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "; another broker or program uses this port: stop it, or choose another with --listen"
