@@ -3,14 +3,16 @@
 
 mod support;
 
+use std::time::Duration;
+
 use haremq_protocol::frame::PROTOCOL_HEADER;
 use haremq_protocol::method::{
     AMQPClass, basic, channel, confirm, connection, exchange, queue, tx,
 };
 
 use support::{
-    Client, IntoMethod, Raw, assert_memory_stays, bytes_of, content_header, frame, method_payload,
-    on_each_core, start_ok,
+    Broker, Client, DEADLINE, IntoMethod, Post, Raw, assert_memory_stays, bytes_of, content_header,
+    frame, method_payload, on_each_core, start_ok,
 };
 
 /// Methods that a client may send, as they are without any field filled in.
@@ -578,4 +580,34 @@ fn thousands_of_short_connections_leave_nothing() {
         }
         Client::connect().declare(1, "hostile-after");
     });
+}
+
+#[test]
+fn f05_a_publisher_that_vanishes_while_it_waits_lets_go_of_the_memory() {
+    let broker = Broker::start_on("2", &["--memory", "16MiB"]);
+    let address = broker.addresses()[0];
+    // No heartbeats: nothing is sent that would find the peer gone.
+    let mut vanishing = Client::connect_to(address);
+    let held = queue::Declare { queue: "held".into(), exclusive: true, ..Default::default() };
+    vanishing.declare_as(1, held);
+    let body = vec![0; 32 << 10];
+    let passive = || queue::Declare { queue: "held".into(), passive: true, ..Default::default() };
+    // Each is answered until the memory is full: then the next publish waits, and all behind it.
+    loop {
+        vanishing.publish(1, &Post { key: "held", body: &body, ..Post::default() });
+        vanishing.send(1, passive());
+        if !vanishing.hears_within(1, Duration::from_secs(1)) {
+            break;
+        }
+    }
+    broker.await_log("publishers pause");
+    drop(vanishing);
+    let mut other = Client::connect_to(address);
+    other.post(1, "nowhere", "waits for memory");
+    other.send(1, passive_of_amq_direct());
+    assert!(other.hears_within(1, DEADLINE), "what is gone holds the memory");
+}
+
+fn passive_of_amq_direct() -> exchange::Declare {
+    exchange::Declare { exchange: "amq.direct".into(), passive: true, ..Default::default() }
 }

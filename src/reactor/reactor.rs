@@ -257,6 +257,12 @@ impl Reactor {
         self.sockets.get(id.key()).is_some_and(Socket::is_readable)
     }
 
+    /// The peer has sent all that it will send; some of it may not have been received yet. For
+    /// callers that do not receive at present, and so do not come to the end.
+    pub fn has_peer_ended(&self, id: SocketId) -> bool {
+        self.sockets.get(id.key()).is_some_and(Socket::has_peer_ended)
+    }
+
     /// Reads once, up to `limit` bytes and never more than the receive buffer, without waiting.
     pub fn receive(&mut self, id: SocketId, limit: usize) -> Received<'_> {
         assert!(limit > 0);

@@ -69,6 +69,7 @@ pub(crate) struct Socket {
     /// A poll for room to send is in the ring.
     pub(crate) is_write_armed: bool,
     has_hung_up: bool,
+    has_peer_ended: bool,
     /// Something other than data was reported (end of stream, error). A read may then stop short
     /// of it, and no further event would tell.
     distrusts_short_reads: bool,
@@ -101,6 +102,7 @@ impl Socket {
             is_readable: false,
             is_write_armed: false,
             has_hung_up: false,
+            has_peer_ended: false,
             distrusts_short_reads: false,
         })
     }
@@ -121,6 +123,10 @@ impl Socket {
         self.is_readable
     }
 
+    pub(crate) fn has_peer_ended(&self) -> bool {
+        self.has_peer_ended
+    }
+
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         self.stream.shutdown(std::net::Shutdown::Write)
     }
@@ -135,6 +141,7 @@ impl Socket {
             Change { became_readable: !self.is_readable, hung_up: is_dead && !self.has_hung_up };
         self.is_readable = true;
         self.has_hung_up |= is_dead;
+        self.has_peer_ended |= is_dead || mask & libc::POLLRDHUP as u32 != 0;
         change
     }
 

@@ -120,6 +120,7 @@ impl CoreLoop {
         self.send_letters();
         self.send_batches();
         self.end_lingering();
+        self.end_forsaken(now);
         self.sample();
         self.check_memory(now);
         if has_work && !self.spin.is_zero() {
@@ -145,8 +146,10 @@ impl CoreLoop {
             .lingering
             .front()
             .map(|(_, until)| until.saturating_duration_since(Instant::now()));
+        let look = self.sockets.next_look().map(|at| at.saturating_duration_since(Instant::now()));
         let stopping = self.stopping_since.map(|_| Duration::from_millis(10));
-        match deadline.into_iter().chain(held).chain(lingering).chain(stopping).min() {
+        let sleeps = deadline.into_iter().chain(held).chain(lingering).chain(look).chain(stopping);
+        match sleeps.min() {
             Some(Duration::ZERO) => Wait::Now,
             Some(sleep) => Wait::Until(sleep),
             None => Wait::Forever,
@@ -288,7 +291,7 @@ impl CoreLoop {
                         self.send(slot, socket, now);
                     }
                 }
-                Effect::StopReading(slot) => self.sockets.entry(slot).is_stopped = true,
+                Effect::StopReading(slot) => self.sockets.stop(slot, Instant::now()),
                 Effect::StartReading(slot) => self.start_reading(slot),
                 Effect::CloseSocket(slot) => self.close_socket(slot),
                 Effect::Forget(slot) => self.sockets.remove(slot),
@@ -360,6 +363,20 @@ impl CoreLoop {
         while self.lingering.front().is_some_and(|(_, until)| *until <= now) {
             let (socket, _) = self.lingering.pop_front().expect("just seen");
             self.reactor.close(socket);
+        }
+    }
+
+    /// Connections that rest for long, and whose peers are gone: what they hold may be just what
+    /// they wait for.
+    fn end_forsaken(&mut self, now: Time) {
+        if self.sockets.next_look().is_none() {
+            return;
+        }
+        let instant = Instant::now();
+        while let Some((slot, socket)) = self.sockets.next_stopped(instant) {
+            if self.reactor.has_peer_ended(socket) {
+                self.disconnect(slot, now);
+            }
         }
     }
 
@@ -461,10 +478,13 @@ impl CoreLoop {
             return;
         }
         self.is_over_limit = is_over_limit;
-        if is_over_limit {
-            tracing::warn!(used, limit, "memory limit reached: publishers pause");
-        } else {
-            tracing::info!(used, limit, "memory is back below the limit: publishers go on");
+        // One core speaks for all, who see it within the same moment.
+        match is_over_limit {
+            _ if self.links.shard != ShardId(0) => {}
+            true => tracing::warn!(used, limit, "memory limit reached: publishers pause"),
+            false => {
+                tracing::info!(used, limit, "memory is back below the limit: publishers go on");
+            }
         }
         self.shard.handle(Event::MemoryChanged { is_over_limit }, now);
         // Those who sleep see it too.

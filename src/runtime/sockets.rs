@@ -1,10 +1,15 @@
 //! Which socket is which connection, and which of them have something to read.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use haremq_reactor::SocketId;
 use haremq_shard::ConnectionSlot;
 use slab::Slab;
+
+/// How long a socket rests before it is looked at whether its peer is gone, and what has not been
+/// read is given up with it. Far longer than a connection rests but for want of memory.
+const STOPPED_LOOK: Duration = Duration::from_secs(5);
 
 /// A connection's socket, from accept until the shard has forgotten the connection.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) socket: Option<SocketId>,
     /// Not to be read at present.
     pub(crate) is_stopped: bool,
+    /// In the list of sockets that were stopped.
+    is_watched: bool,
     /// In the list of sockets to read.
     is_listed: bool,
     /// The kernel took only a part of the output: `Writable` follows.
@@ -27,6 +34,8 @@ pub(crate) struct Sockets {
     connections: Vec<Option<ConnectionSlot>>,
     /// Sockets with something to read, those that had their turn longest ago first.
     readable: VecDeque<ConnectionSlot>,
+    /// Sockets that were stopped, and when each is looked at: soonest first.
+    watched: VecDeque<(SocketId, Instant)>,
 }
 
 impl Sockets {
@@ -35,6 +44,7 @@ impl Sockets {
         let entry = Entry {
             socket: Some(socket),
             is_stopped: false,
+            is_watched: false,
             is_listed: false,
             awaits_writable: false,
         };
@@ -77,6 +87,39 @@ impl Sockets {
             entry.is_listed = true;
             self.readable.push_back(slot);
         }
+    }
+
+    /// The socket is not to be read for the time being. Meanwhile it is looked at now and
+    /// then, as nobody would see that the peer is gone.
+    pub(crate) fn stop(&mut self, slot: ConnectionSlot, now: Instant) {
+        let entry = &mut self.entries[slot.0 as usize];
+        entry.is_stopped = true;
+        if let (Some(socket), false) = (entry.socket, entry.is_watched) {
+            entry.is_watched = true;
+            self.watched.push_back((socket, now + STOPPED_LOOK));
+        }
+    }
+
+    /// When the next stopped socket is to be looked at.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.watched.front().map(|(_, at)| *at)
+    }
+
+    /// A socket that has been stopped for a while, and still is; it is looked at again later.
+    pub(crate) fn next_stopped(&mut self, now: Instant) -> Option<(ConnectionSlot, SocketId)> {
+        while self.next_look().is_some_and(|at| at <= now) {
+            let (socket, _) = self.watched.pop_front().expect("just seen");
+            let Some(slot) = self.connection(socket) else {
+                continue;
+            };
+            let entry = self.entry(slot);
+            entry.is_watched = entry.is_stopped;
+            if entry.is_stopped {
+                self.watched.push_back((socket, now + STOPPED_LOOK));
+                return Some((slot, socket));
+            }
+        }
+        None
     }
 
     /// How many sockets are to be read in this round.

@@ -300,3 +300,18 @@ fn ipv6_is_listened_on_where_the_machine_has_it() {
     });
     assert_eq!(Some(peer), client.local_addr().ok());
 }
+
+#[test]
+fn the_end_of_the_peer_is_known_without_receiving() {
+    let mut reactor = reactor();
+    let (mut client, id) = connected_pair(&mut reactor);
+    client.write_all(b"unread").expect("room");
+    await_readable(&mut reactor, id);
+    assert!(!reactor.has_peer_ended(id));
+    client.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    while !reactor.has_peer_ended(id) {
+        events_within(&mut reactor, A_WHILE);
+    }
+    assert!(matches!(reactor.receive(id, 100), Received::Bytes(b"unread")));
+    assert!(matches!(reactor.receive(id, 100), Received::Closed));
+}
