@@ -231,8 +231,8 @@ impl<'a> Worker<'a> {
                 Ok(1)
             }
             Churn::Consumer => {
-                let methods = [consume(""), cancel()];
-                session.call_all(1, &methods, "basic.consume and cancel")?;
+                session.call(1, &consume(""), "basic.consume")?;
+                session.call(1, &cancel(), "basic.cancel")?;
                 Ok(1)
             }
             _ => {

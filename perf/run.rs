@@ -16,9 +16,10 @@ use crate::judge::{JudgeFacts, judge};
 use crate::ledger::{Header, LedgerWriter};
 use crate::lines::LinePrinter;
 use crate::meter::Meter;
-use crate::options::RunOptions;
+use crate::options::{MessageFlag, RunOptions};
 use crate::outcome::Outcome;
 use crate::plan::{Plan, smallest_body};
+use crate::process::ProcessSample;
 use crate::setup::{LinkSetup, Setup};
 use crate::shared::{Clock, Shared};
 use crate::summary::{Surroundings, outcome};
@@ -27,8 +28,13 @@ use crate::verify::Rules;
 /// How long consumers may take to be accepted by the broker.
 const CONSUMERS_TIMEOUT_NS: u64 = 60_000_000_000;
 /// After the last publish, a broker that delivers and confirms nothing for so long has lost what
-/// is missing.
-const STANDSTILL_NS: u64 = 3_000_000_000;
+/// is missing: the short time if it is seen to do nothing else either.
+const STANDSTILL_NS: u64 = 20_000_000_000;
+const IDLE_STANDSTILL_NS: u64 = 3_000_000_000;
+/// From here on a pause is worth a look at what the broker does.
+const PAUSE_NS: u64 = 100_000_000;
+/// Share of one CPU below which a broker counts as idle.
+const IDLE_SHARE_MAX: f64 = 0.1;
 /// From the word to the first publish, so that all cores have heard it.
 const START_AHEAD_NS: u64 = 20_000_000;
 /// How often the main thread looks at what the cores do.
@@ -293,7 +299,7 @@ impl Conductor<'_> {
             return;
         }
         let give_up_ns = self.clock.now_ns() + (self.options.shutdown_timeout * 1e9) as u64;
-        let (mut progress, mut since_ns) = (u64::MAX, 0);
+        let mut pause = Pause { progress: u64::MAX, since_ns: 0, broker: None };
         // Cores need a round to hear that publishing is over, and to tell what they published.
         let settle_ns = self.clock.now_ns() + START_AHEAD_NS;
         while !self.has_failed() {
@@ -301,11 +307,7 @@ impl Conductor<'_> {
             if now_ns >= settle_ns && self.is_at_rest() {
                 return;
             }
-            let moved = self.shared.sum(|core| &core.progress);
-            if moved != progress {
-                (progress, since_ns) = (moved, now_ns);
-            }
-            if now_ns - since_ns > STANDSTILL_NS {
+            if pause.is_for_ever(self, now_ns) {
                 self.has_standstill = true;
                 return;
             }
@@ -402,6 +404,41 @@ impl Conductor<'_> {
             has_standstill: self.has_standstill,
             consumers_limited: self.options.cmessages > 0,
         }
+    }
+}
+
+/// Tells a broker that has nothing more to deliver from one that is slow.
+struct Pause {
+    progress: u64,
+    since_ns: u64,
+    /// At about that time, and when exactly.
+    broker: Option<(ProcessSample, u64)>,
+}
+
+impl Pause {
+    fn is_for_ever(&mut self, conductor: &Conductor<'_>, now_ns: u64) -> bool {
+        let progress = conductor.shared.sum(|core| &core.progress);
+        if progress != self.progress {
+            *self = Pause { progress, since_ns: now_ns, broker: None };
+        }
+        let paused_ns = now_ns - self.since_ns;
+        let pid = conductor.surroundings.broker.pid;
+        if paused_ns > PAUSE_NS && self.broker.is_none() {
+            self.broker = pid.and_then(ProcessSample::of).map(|sample| (sample, now_ns));
+        }
+        if paused_ns <= IDLE_STANDSTILL_NS {
+            return false;
+        }
+        paused_ns > STANDSTILL_NS || self.is_idle(conductor, pid, now_ns)
+    }
+
+    /// Waiting for a medium looks idle, too, so this is not asked where messages are persistent.
+    fn is_idle(&self, conductor: &Conductor<'_>, pid: Option<u32>, now_ns: u64) -> bool {
+        let is_persistent = conductor.options.flag.contains(&MessageFlag::Persistent);
+        let Some((before, at_ns)) = self.broker.filter(|_| !is_persistent) else { return false };
+        let Some(now) = pid.and_then(ProcessSample::of) else { return false };
+        let used_ns = now.cpu_us().saturating_sub(before.cpu_us()) * 1000;
+        (used_ns as f64) < (now_ns - at_ns) as f64 * IDLE_SHARE_MAX
     }
 }
 

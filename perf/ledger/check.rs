@@ -44,7 +44,7 @@ pub(crate) fn check(options: &CheckOptions) -> Result<ExitCode, String> {
         }
         print!("{}", queue_lines(name, &found, &balance));
         has_faults |= balance.lost + found.faults() > 0;
-        total.open += balance.open;
+        total.open += if record.has_ended() { 0 } else { balance.open };
     }
     println!("{}", verdict(has_faults, total.open));
     Ok(if has_faults { ExitCode::from(BROKEN_PROMISE) } else { ExitCode::SUCCESS })
@@ -76,8 +76,8 @@ fn summary(record: &Record) -> String {
 fn queue_lines(name: &str, found: &Found, balance: &Balance) -> String {
     format!(
         "queue {name:?}: {} messages there; confirmed and lost {}, duplicated {}, out of order {}, \
-         corrupted {}, never sent {}, misrouted {}\n  allowed: open {} (not confirmed on record, \
-         and not there), there without a confirm on record {}, there although consumed {}, of \
+         corrupted {}, never sent {}, misrouted {}\n  allowed: open {} (neither confirmed on \
+         record nor there), there without a confirm on record {}, there although consumed {}, of \
          another run {}\n",
         found.messages,
         balance.lost,
