@@ -24,6 +24,8 @@ pub struct Destination {
 pub struct Destinations<'a> {
     /// The queues.
     pub queues: &'a [Destination],
+    /// A message with other headers may go elsewhere.
+    pub depend_on_headers: bool,
 }
 
 /// Finds destinations, and remembers those of keys that come again. One per shard, as long as the
@@ -82,20 +84,22 @@ impl Router {
         }
         if exchange.kind() == ExchangeKind::Headers {
             self.search(catalog, exchange, routing_key, headers);
-            return Destinations { queues: &self.destinations };
+            return Destinations { queues: &self.destinations, depend_on_headers: true };
         }
         let key = if exchange.ignores_keys() { b"" } else { routing_key };
         let epoch = exchange.epoch(catalog.topology_epoch());
-        match self.cache.find(exchange.id(), key, epoch) {
-            Lookup::Hit(entry) => return Destinations { queues: self.cache.destinations(entry) },
-            Lookup::Miss(vacancy) => {
-                let depends_on_headers = self.search(catalog, exchange, routing_key, headers);
-                if !depends_on_headers {
-                    self.cache.remember(vacancy, exchange.id(), key, epoch, &self.destinations);
-                }
+        let vacancy = match self.cache.find(exchange.id(), key, epoch) {
+            Lookup::Hit(entry) => {
+                let queues = self.cache.destinations(entry);
+                return Destinations { queues, depend_on_headers: false };
             }
+            Lookup::Miss(vacancy) => vacancy,
+        };
+        let depend_on_headers = self.search(catalog, exchange, routing_key, headers);
+        if !depend_on_headers {
+            self.cache.remember(vacancy, exchange.id(), key, epoch, &self.destinations);
         }
-        Destinations { queues: &self.destinations }
+        Destinations { queues: &self.destinations, depend_on_headers }
     }
 
     /// The queue with this name (RTE-7): as cheap as a look into the cache.
@@ -110,7 +114,7 @@ impl Router {
             let shard = queue.slot.shard(self.shards);
             self.destinations.push(Destination { shard, queue: queue.id });
         }
-        Destinations { queues: &self.destinations }
+        Destinations { queues: &self.destinations, depend_on_headers: false }
     }
 
     /// Follows the bindings, from exchange to exchange, each of these once (RTE-1). Tells whether

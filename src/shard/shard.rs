@@ -9,7 +9,7 @@ use haremq_storage::Lsn;
 
 use crate::event::{ConnectionSlot, Effect, Event};
 use crate::front::Front;
-use crate::home::Home;
+use crate::home::{Acceptance, Home};
 use crate::limits::{DISCARDS_PER_TICK, QUEUE_ENTRY_BYTES};
 use crate::mesh::{Answer, Batch, Outbox, Parcel, Reader, Request};
 use crate::timers::Timer;
@@ -66,6 +66,8 @@ pub struct Shard {
     pub(crate) to_writer: VecDeque<ToWriter>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) local_answers: VecDeque<Answer>,
+    /// What this shard's home has accepted from this shard's channels.
+    pub(crate) local_acceptances: VecDeque<Acceptance>,
     pub(crate) is_over_limit: bool,
     pub(crate) is_stopping: bool,
     pub(crate) names: crate::front::commands::NameSource,
@@ -100,6 +102,7 @@ impl Shard {
             to_writer: VecDeque::new(),
             effects: VecDeque::new(),
             local_answers: VecDeque::new(),
+            local_acceptances: VecDeque::new(),
             is_over_limit: false,
             is_stopping: false,
             names: crate::front::commands::NameSource::new(name_seed, id),
@@ -333,8 +336,14 @@ impl Shard {
 
     /// Answers of this shard's home to this shard's channels.
     pub(crate) fn handle_local_answers(&mut self) {
-        while let Some(answer) = self.local_answers.pop_front() {
-            self.handle_answer(self.id, &answer);
+        loop {
+            if let Some(Acceptance { channel, first, last }) = self.local_acceptances.pop_front() {
+                self.handle_accepted_publishes(channel, first, last);
+            } else if let Some(answer) = self.local_answers.pop_front() {
+                self.handle_answer(self.id, &answer);
+            } else {
+                return;
+            }
         }
     }
 

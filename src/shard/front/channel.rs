@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use haremq_broker::channel::{DeliveryTags, GlobalPrefetch, Rest, Run, Unconfirmed};
 use haremq_broker::ids::{ChannelAddress, ExchangeId, QueueId, ShardId};
+use haremq_broker::octets::is_same;
 use haremq_broker::queue::{ConsumerIndex, Outcome};
+use haremq_broker::router::Destination;
 use haremq_protocol::reply::ProtocolError;
 use slab::Slab;
 
@@ -138,12 +140,54 @@ pub(crate) enum ConsumerKind {
     Getter,
 }
 
-/// The last exchange that was published to: most channels publish to one.
+/// Where the last message went: most channels publish again and again to one exchange, many to one
+/// queue.
 #[derive(Debug, Default)]
-pub(crate) struct LastExchange {
-    pub(crate) name: Vec<u8>,
-    pub(crate) id: Option<ExchangeId>,
-    pub(crate) epoch: u64,
+pub(crate) struct LastRoute {
+    /// The catalog that the rest was learned from.
+    epoch: u64,
+    name: Vec<u8>,
+    exchange: Option<ExchangeId>,
+    routing_key: Vec<u8>,
+    /// The one queue that gets what has this key, whatever else is in the message.
+    destination: Option<Destination>,
+}
+
+impl LastRoute {
+    /// The exchange of this name, if it is the last one.
+    pub(crate) fn exchange(&self, name: &[u8], epoch: u64) -> Option<ExchangeId> {
+        let is_last = self.epoch == epoch && is_same(&self.name, name);
+        self.exchange.filter(|_| is_last)
+    }
+
+    /// The queue of a message that goes where the last one went, if that is known.
+    pub(crate) fn destination(
+        &self,
+        name: &[u8],
+        routing_key: &[u8],
+        epoch: u64,
+    ) -> Option<Destination> {
+        let is_last = self.epoch == epoch
+            && is_same(&self.routing_key, routing_key)
+            && is_same(&self.name, name);
+        self.destination.filter(|_| is_last)
+    }
+
+    /// A publish to another exchange, or with a newer catalog.
+    pub(crate) fn set_exchange(&mut self, name: &[u8], exchange: ExchangeId, epoch: u64) {
+        self.name.clear();
+        self.name.extend_from_slice(name);
+        self.exchange = Some(exchange);
+        self.epoch = epoch;
+        self.destination = None;
+    }
+
+    /// The only queue that this key leads to from the exchange.
+    pub(crate) fn set_destination(&mut self, routing_key: &[u8], destination: Destination) {
+        self.routing_key.clear();
+        self.routing_key.extend_from_slice(routing_key);
+        self.destination = Some(destination);
+    }
 }
 
 /// A channel. Owned by its connection's shard; its slot is used again only when every home that
@@ -168,7 +212,7 @@ pub(crate) struct Channel {
     pub(crate) last_queue: Option<Box<str>>,
     /// The queue of the request that is waited for.
     pub(crate) asked_queue: String,
-    pub(crate) last_exchange: LastExchange,
+    pub(crate) last_route: LastRoute,
     /// Per-consumer prefetch of consumers to come (QOS-2).
     pub(crate) prefetch: u16,
     pub(crate) global: GlobalPrefetch,
@@ -201,7 +245,7 @@ impl Channel {
             failure: None,
             last_queue: None,
             asked_queue: String::new(),
-            last_exchange: LastExchange::default(),
+            last_route: LastRoute::default(),
             prefetch: 0,
             global: GlobalPrefetch::new(),
             tags: DeliveryTags::new(),

@@ -1,8 +1,7 @@
 //! `basic.publish`: checks, routing, and the way to the queues' homes (SEMANTICS.md section 7).
 
 use haremq_broker::catalog::refusal::BASIC_PUBLISH;
-use haremq_broker::ids::{ExchangeId, QueueId, ShardId};
-use haremq_broker::octets::is_same;
+use haremq_broker::ids::{ExchangeId, ShardId};
 use haremq_broker::router::Destination;
 use haremq_broker::store::Content;
 use haremq_protocol::deliver::{Return, write_return};
@@ -32,51 +31,48 @@ impl Shard {
         channel: u32,
         message: &Message<'_>,
     ) -> Result<Flow, ProtocolError> {
-        // A message with time to live 0 is delivered at once, but not before a consume-ok at hand.
-        self.handle_local_answers();
-        let exchange = self.check_publish(slot, channel, message)?;
+        // A message may be delivered at once, but not before a consume-ok at hand.
+        if !self.local_answers.is_empty() {
+            self.handle_local_answers();
+        }
+        check_publish(message)?;
+        let epoch = self.catalog.index();
+        let (exchange, routing_key) = (message.publish.exchange, message.publish.routing_key);
+        let last_route = &self.front.channels[channel as usize].last_route;
+        if let Some(destination) = last_route.destination(exchange, routing_key, epoch) {
+            let expiration_ms = check_content(message)?;
+            self.check_user_id(slot, message)?;
+            return self.publish_routed(slot, channel, message, expiration_ms, &[destination]);
+        }
+        let exchange = self.find_exchange(slot, channel, exchange)?;
         let expiration_ms = check_content(message)?;
         self.check_user_id(slot, message)?;
         let mut destinations = std::mem::take(&mut self.front.destinations);
-        self.route(exchange, message, &mut destinations);
+        self.route(channel, exchange, message, &mut destinations);
         let flow = self.publish_routed(slot, channel, message, expiration_ms, &destinations);
         destinations.clear();
         self.front.destinations = destinations;
         flow
     }
 
-    /// PUB-1 to PUB-5.
-    fn check_publish(
+    /// PUB-3 to PUB-5.
+    fn find_exchange(
         &mut self,
         slot: ConnectionSlot,
         channel: u32,
-        message: &Message<'_>,
+        name: &[u8],
     ) -> Result<ExchangeId, ProtocolError> {
-        if message.publish.immediate {
-            return Err(immediate_unsupported());
-        }
-        let size = message.body.len() as u64;
-        if size > MESSAGE_BYTES_MAX {
-            return Err(too_large(size));
-        }
-        let name = message.publish.exchange;
         let epoch = self.catalog.index();
-        let last = &self.front.channels[channel as usize].last_exchange;
-        if let Some(id) = last.id
-            && last.epoch == epoch
-            && is_same(&last.name, name)
-        {
-            return Ok(id);
+        let last_route = &self.front.channels[channel as usize].last_route;
+        if let Some(exchange) = last_route.exchange(name, epoch) {
+            return Ok(exchange);
         }
         let (vhost, user) = self.vhost_and_user(slot);
         let text = std::str::from_utf8(name).expect("method fields were checked to be UTF-8");
-        let id = self.catalog.check_publish(vhost, user, text)?.id();
-        let last = &mut self.front.channels[channel as usize].last_exchange;
-        last.name.clear();
-        last.name.extend_from_slice(name);
-        last.id = Some(id);
-        last.epoch = epoch;
-        Ok(id)
+        let exchange = self.catalog.check_publish(vhost, user, text)?.id();
+        let last_route = &mut self.front.channels[channel as usize].last_route;
+        last_route.set_exchange(name, exchange, epoch);
+        Ok(exchange)
     }
 
     /// PUB-10.
@@ -101,6 +97,7 @@ impl Shard {
 
     fn route(
         &mut self,
+        channel: u32,
         exchange: ExchangeId,
         message: &Message<'_>,
         destinations: &mut Vec<Destination>,
@@ -110,6 +107,10 @@ impl Shard {
         let key = message.publish.routing_key;
         let routed = self.router.route(&self.catalog, exchange, key, headers);
         destinations.extend_from_slice(routed.queues);
+        if let (false, &[destination]) = (routed.depend_on_headers, routed.queues) {
+            let last_route = &mut self.front.channels[channel as usize].last_route;
+            last_route.set_destination(key, destination);
+        }
     }
 
     /// The message has destinations, or none: return it, keep it for a commit, or send it.
@@ -171,7 +172,7 @@ impl Shard {
             let queues = group.iter().map(|destination| destination.queue);
             if group[0].shard == self.id {
                 let arrival = Arrival { channel: address, sequence, expiration_ms, is_persistent };
-                self.enqueue_here(arrival, queues, &content, message.owned_body);
+                self.enqueue(arrival, queues, &content, message.owned_body);
             } else {
                 let publish = Publish {
                     channel: address,
@@ -186,20 +187,6 @@ impl Shard {
                 outbox.publish(publish, queues, &content, message.owned_body);
             }
         }
-    }
-
-    fn enqueue_here(
-        &mut self,
-        arrival: Arrival,
-        queues: impl Iterator<Item = QueueId>,
-        content: &Content<'_>,
-        owned_body: Option<&bytes::Bytes>,
-    ) {
-        let mut targets = std::mem::take(&mut self.home.targets);
-        targets.extend(queues);
-        self.enqueue(arrival, &targets, content, owned_body);
-        targets.clear();
-        self.home.targets = targets;
     }
 
     /// PUB-21: unroutable and mandatory.
@@ -228,6 +215,18 @@ impl Shard {
 pub(crate) fn homes_of(destinations: &[Destination]) -> u16 {
     let homes = destinations.chunk_by(|a, b| a.shard == b.shard).count();
     u16::try_from(homes).expect("there are at most as many homes as slots")
+}
+
+/// PUB-1 and PUB-2.
+fn check_publish(message: &Message<'_>) -> Result<(), ProtocolError> {
+    if message.publish.immediate {
+        return Err(immediate_unsupported());
+    }
+    let size = message.body.len() as u64;
+    if size > MESSAGE_BYTES_MAX {
+        return Err(too_large(size));
+    }
+    Ok(())
 }
 
 /// PUB-6 to PUB-8: what the content's properties ask for.

@@ -2,9 +2,8 @@
 
 use haremq_broker::ids::ChannelAddress;
 
-use super::Unsynced;
 use super::enqueue::Arrival;
-use crate::mesh::Answer;
+use super::{Acceptance, Unsynced};
 use crate::shard::Shard;
 
 impl Shard {
@@ -38,14 +37,14 @@ impl Shard {
         if channel.shard != self.id {
             return self.outboxes[channel.shard.index()].accept(channel, sequence);
         }
-        if let Some(Answer::Accepted { channel: before, last, .. }) = self.local_answers.back_mut()
-            && *before == channel
-            && *last + 1 == sequence
+        if let Some(before) = self.local_acceptances.back_mut()
+            && before.channel == channel
+            && before.last + 1 == sequence
         {
-            *last = sequence;
+            before.last = sequence;
             return;
         }
-        let answer = Answer::Accepted { channel, first: sequence, last: sequence };
-        self.local_answers.push_back(answer);
+        let acceptance = Acceptance { channel, first: sequence, last: sequence };
+        self.local_acceptances.push_back(acceptance);
     }
 }

@@ -38,7 +38,7 @@ impl Shard {
             expiration_ms: publish.expiration_ms,
             is_persistent: publish.is_persistent,
         };
-        self.enqueue(arrival, &targets, &content, large_body.as_ref());
+        self.enqueue(arrival, targets.iter().copied(), &content, large_body.as_ref());
         targets.clear();
         self.home.targets = targets;
     }
@@ -48,14 +48,15 @@ impl Shard {
     pub(crate) fn enqueue(
         &mut self,
         arrival: Arrival,
-        queues: &[QueueId],
+        queues: impl ExactSizeIterator<Item = QueueId>,
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
         let bytes = delivery_bytes(content);
         let mut stored = None;
         let mut is_logged = false;
-        for (at, &queue) in queues.iter().enumerate() {
+        let count = queues.len();
+        for (at, queue) in queues.enumerate() {
             is_logged |= arrival.is_persistent && self.is_durable(queue);
             let Some(entry) = self.home.queues.get(&queue) else {
                 self.release_stored(stored);
@@ -66,7 +67,7 @@ impl Shard {
                 continue;
             }
             let message = stored.unwrap_or_else(|| {
-                let references = u32::try_from(queues.len() - at);
+                let references = u32::try_from(count - at);
                 let references = references.expect("queues are counted in u32");
                 self.store_message(content, owned_body, references)
             });

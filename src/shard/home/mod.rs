@@ -52,6 +52,15 @@ pub(crate) struct Unsynced {
     pub(crate) sequence: u64,
 }
 
+/// Publishes of a channel of this shard that are accepted. They are gathered into ranges, apart
+/// from the answers: nothing that a client sees before the end of the tick depends on them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acceptance {
+    pub(crate) channel: ChannelAddress,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
 /// All that a shard is home of.
 #[derive(Debug)]
 pub(crate) struct Home {
