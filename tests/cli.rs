@@ -217,6 +217,27 @@ fn silent_client(address: SocketAddr) -> TcpStream {
 }
 
 #[test]
+fn why_a_connection_was_refused_is_logged_on_one_line() {
+    let broker = Broker::start(&[]);
+    let mut browser = TcpStream::connect(broker.addresses()[0]).expect("it listens");
+    browser.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("the broker reads");
+    broker.await_log("it speaks HTTP");
+    let user = b"no\nbody".to_vec();
+    let mut session = ClientSession::new(ClientConfig { user, ..Default::default() });
+    let mut stream = TcpStream::connect(broker.addresses()[0]).expect("it listens");
+    let mut buffer = [0; 4096];
+    // The header, then the answer to the broker's start.
+    for _ in 0..2 {
+        let mut output = Vec::new();
+        session.poll_output(&mut output);
+        stream.write_all(&output).expect("the broker reads");
+        let count = stream.read(&mut buffer).expect("the broker answers");
+        let _ = session.handle_received(&buffer[..count], |_| {});
+    }
+    broker.await_log("login of user 'no\\nbody' refused: there is no such user");
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let mut broker = Broker::start(&[]);
     let _silent = silent_client(broker.addresses()[0]);

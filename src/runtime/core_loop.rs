@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use haremq_broker::ids::{ShardId, Time};
 use haremq_reactor::{ListenerId, Reactor, ReactorEvent, Received, Sent, SocketId, Wait};
-use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Shard};
+use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Report, Shard};
 
 use crate::links::{CoreLinks, Dealt};
 use crate::shared::Shared;
@@ -29,6 +29,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const DISCARDED_READS_MAX: usize = 4;
 /// A warning that would repeat itself comes once in this time.
 const WARNING_PERIOD: Duration = Duration::from_secs(10);
+/// Refused and closed connections of a core that are logged one by one in this time.
+const REPORTS_PER_PERIOD: u64 = 20;
 /// How long stopping may take before the rest is cut off.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// Publishers resume when memory has fallen to this share of the limit, in percent.
@@ -53,6 +55,8 @@ pub(crate) struct CoreLoop {
     has_held_letters: bool,
     stopping_since: Option<Instant>,
     accept_warned_at: Option<Instant>,
+    reports_since: Option<Instant>,
+    reported: u64,
     has_drained: bool,
 }
 
@@ -82,6 +86,8 @@ impl CoreLoop {
             has_held_letters: false,
             stopping_since: None,
             accept_warned_at: None,
+            reports_since: None,
+            reported: 0,
             has_drained: false,
         }
     }
@@ -117,6 +123,7 @@ impl CoreLoop {
         self.check_stop(now);
         self.shard.handle(Event::TickEnded, now);
         has_work |= self.carry_out_effects(now);
+        self.log_reports();
         self.send_letters();
         self.send_batches();
         self.end_lingering();
@@ -189,6 +196,24 @@ impl CoreLoop {
                 result.expect("the log could not be synced");
             }
             ReactorEvent::Woken => {}
+        }
+    }
+
+    /// Whoever makes many mistakes must not fill the log: the rest of a period is only counted.
+    fn log_reports(&mut self) {
+        while let Some(Report { connection, text }) = self.shard.poll_report() {
+            let now = Instant::now();
+            if self.reports_since.is_none_or(|since| now - since >= WARNING_PERIOD) {
+                if self.reported > REPORTS_PER_PERIOD {
+                    let left_out = self.reported - REPORTS_PER_PERIOD;
+                    tracing::warn!(left_out, "more connections were refused or closed before");
+                }
+                (self.reports_since, self.reported) = (Some(now), 0);
+            }
+            self.reported += 1;
+            if self.reported <= REPORTS_PER_PERIOD {
+                tracing::warn!(connection, "{text}");
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod front;
 mod home;
 pub mod limits;
 pub mod mesh;
+mod report;
 mod shard;
 mod timers;
 pub mod wheel;
@@ -16,4 +17,5 @@ pub mod writer;
 
 pub use event::{ConnectionSlot, Effect, Event, Peer};
 pub use haremq_broker::ids::{ShardId, Time};
+pub use report::Report;
 pub use shard::{Counters, Settings, Shard};

@@ -64,6 +64,11 @@ pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 /// What the publishes of one uncommitted transaction may hold.
 pub const TRANSACTION_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 
+/// Lines for the log that wait to be written.
+pub const REPORTS_WAITING_MAX: usize = 64;
+/// Characters of such a line.
+pub const REPORT_CHARS_MAX: usize = 512;
+
 /// From the protocol header to open-ok (CONN-3), in milliseconds.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// How long a socket is kept after a silent refusal (CONN-26), in milliseconds.

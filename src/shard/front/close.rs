@@ -136,7 +136,15 @@ impl Shard {
         }
         assert!(matches!(connection.state, State::Open | State::Running));
         connection.state = State::Draining;
-        connection.farewell = farewell;
+        let told = match &farewell {
+            Farewell::Close(error) if !self.is_stopping => Some(error.text.clone()),
+            _ => None,
+        };
+        self.connection_mut(slot).farewell = farewell;
+        if let Some(text) = told {
+            self.report(slot, &format!("closed: {text}"));
+        }
+        let connection = self.connection_mut(slot);
         let channels: Vec<u32> = connection.channels.iter().map(|entry| entry.1).collect();
         // What is to come is not looked at, but frames are still told apart.
         self.front.resume(slot);

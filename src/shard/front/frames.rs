@@ -126,7 +126,7 @@ impl Shard {
                 Step::Used(0)
             }
             _ => {
-                self.refuse_silently(slot);
+                self.refuse_silently(slot, &refusal::unexpected_frame(frame).text);
                 Step::Used(0)
             }
         }
@@ -192,7 +192,9 @@ impl Shard {
     /// A connection error; before `open` nothing is said (CONN-26), after `close` nothing more.
     pub(crate) fn fail_connection(&mut self, slot: ConnectionSlot, error: ProtocolError) {
         match self.connection_mut(slot).state {
-            State::StartOk | State::TuneOk | State::Open => self.refuse_silently(slot),
+            State::StartOk | State::TuneOk | State::Open => {
+                self.refuse_silently(slot, &error.text);
+            }
             State::Draining | State::CloseOk => {}
             _ => self.close_connection(slot, Farewell::Close(error)),
         }

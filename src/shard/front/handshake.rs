@@ -11,9 +11,10 @@ use crate::event::ConnectionSlot;
 use crate::front::Flow;
 use crate::front::connection::{Farewell, Identity, State};
 use crate::limits::{
-    CHANNELS_PER_CONNECTION_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEARTBEAT_S,
-    HEARTBEAT_STEP_MS_MAX, REFUSAL_DELAY_MS,
+    CHANNELS_PER_CONNECTION_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MIN, HANDSHAKE_TIMEOUT_MS,
+    HEARTBEAT_S, HEARTBEAT_STEP_MS_MAX, REFUSAL_DELAY_MS,
 };
+use crate::report;
 use crate::shard::Shard;
 use crate::timers::Timer;
 
@@ -41,6 +42,7 @@ impl Shard {
                 PROTOCOL_HEADER.len()
             }
             HeaderCheck::Mismatch => {
+                self.report(slot, report::stranger(input));
                 self.flush_and_forget(slot);
                 self.output_mut(slot).extend_from_slice(&PROTOCOL_HEADER);
                 self.mark_dirty(slot);
@@ -65,7 +67,7 @@ impl Shard {
             (State::Open, Method::Close(_)) => {
                 self.close_connection(slot, Farewell::CloseOk);
             }
-            _ => self.refuse_silently(slot),
+            _ => self.refuse_silently(slot, "unexpected method"),
         }
         Flow::Continue
     }
@@ -78,18 +80,23 @@ impl Shard {
         let credentials = match mechanism {
             "PLAIN" => parse_plain(response),
             "AMQPLAIN" => parse_amqplain(response),
-            _ => return self.refuse_silently(slot),
+            _ => {
+                let text = format!("unknown authentication mechanism '{mechanism}'");
+                return self.refuse_silently(slot, &text);
+            }
         };
         let is_loopback = self.connection_mut(slot).peer.is_loopback;
         let login = match credentials {
             Ok(Credentials { user, password }) => {
-                self.catalog.authenticate(user, password, is_loopback).ok()
+                let login = self.catalog.authenticate(user, password, is_loopback);
+                login.map_err(|refusal| report::login_refusal(user, refusal))
             }
-            Err(SaslError::NotAString) => None,
-            Err(_) => return self.refuse_silently(slot),
+            Err(error @ SaslError::NotAString) => Err(error.to_string()),
+            Err(error) => return self.refuse_silently(slot, &error.to_string()),
         };
-        let Some(user) = login.map(|user| (user.id, user.name.to_string())) else {
-            return self.refuse_login(slot, mechanism);
+        let user = match login {
+            Ok(user) => (user.id, user.name.to_string()),
+            Err(reason) => return self.refuse_login(slot, mechanism, &reason),
         };
         let connection = self.connection_mut(slot);
         (connection.identity.user, connection.identity.user_name) = user;
@@ -98,10 +105,11 @@ impl Shard {
     }
 
     /// CONN-30, CONN-31.
-    fn refuse_login(&mut self, slot: ConnectionSlot, mechanism: &str) {
+    fn refuse_login(&mut self, slot: ConnectionSlot, mechanism: &str, reason: &str) {
         if !self.connection_mut(slot).identity.wants_failure_close {
-            return self.refuse_silently(slot);
+            return self.refuse_silently(slot, reason);
         }
+        self.report(slot, reason);
         let text = format!(
             "Login was refused using authentication mechanism {mechanism}. For details see the \
              broker logfile."
@@ -117,7 +125,13 @@ impl Shard {
         let is_frame_max_valid = (FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&tune_ok.frame_max);
         let is_channel_max_valid = (1..=CHANNELS_PER_CONNECTION_MAX).contains(&tune_ok.channel_max);
         if !is_frame_max_valid || !is_channel_max_valid {
-            return self.refuse_silently(slot);
+            let (frames, channels) = (tune_ok.frame_max, tune_ok.channel_max);
+            let text = format!(
+                "tune-ok asks for frame_max {frames} and channel_max {channels}: \
+                 {FRAME_BYTES_MIN} to {FRAME_BYTES_MAX} and 1 to {CHANNELS_PER_CONNECTION_MAX} \
+                 are possible, and 0 (no limit) is not"
+            );
+            return self.refuse_silently(slot, &text);
         }
         let connection = self.connection_mut(slot);
         connection.frame_max = tune_ok.frame_max;
@@ -141,7 +155,8 @@ impl Shard {
     }
 
     /// CONN-26: no frame; the socket is dropped after a while, which slows guessing down.
-    pub(crate) fn refuse_silently(&mut self, slot: ConnectionSlot) {
+    pub(crate) fn refuse_silently(&mut self, slot: ConnectionSlot, reason: &str) {
+        self.report(slot, &format!("refused before it was open: {reason}"));
         let now = self.now;
         let connection = self.connection_mut(slot);
         connection.state = State::Refused;
@@ -155,6 +170,11 @@ impl Shard {
     pub(crate) fn handle_handshake_timeout(&mut self, slot: ConnectionSlot) {
         let state = self.connection_mut(slot).state;
         if matches!(state, State::Header | State::StartOk | State::TuneOk | State::Open) {
+            // Who has said nothing at all may be a probe, which is nothing to tell of (CONN-3).
+            if state != State::Header {
+                let text = format!("dropped: not open within {} s", HANDSHAKE_TIMEOUT_MS / 1000);
+                self.report(slot, &text);
+            }
             self.drop_connection(slot);
         }
     }
@@ -181,6 +201,7 @@ impl Shard {
             return;
         }
         if is_peer_dead(connection, now, interval) {
+            self.report(slot, &format!("dropped: no heartbeat within {} s", 2 * interval / 1000));
             return self.handle_disconnected(slot);
         }
         let connection = self.connection_mut(slot);

@@ -30,6 +30,7 @@ use slab::Slab;
 
 use crate::event::ConnectionSlot;
 use crate::limits::IDLE_BUFFER_BYTES_MAX;
+use crate::report::Report;
 use crate::shard::Shard;
 use channel::Channel;
 use connection::Connection;
@@ -75,6 +76,8 @@ pub(crate) struct Front {
     spare_buffers: Vec<Vec<u8>>,
     /// Small ones, which hold the heads of frames between two reads.
     spare_heads: Vec<Vec<u8>>,
+    /// Lines for the log.
+    pub(crate) reports: VecDeque<Report>,
     /// Unsent output and half-received messages of all connections, in bytes.
     pub(crate) buffered_bytes: usize,
 }
@@ -103,6 +106,7 @@ impl Front {
             runs: Vec::new(),
             spare_buffers: Vec::new(),
             spare_heads: Vec::new(),
+            reports: VecDeque::new(),
             buffered_bytes: 0,
         }
     }
