@@ -335,7 +335,14 @@ impl Shard {
     }
 
     /// Answers of this shard's home to this shard's channels.
+    #[inline]
     pub(crate) fn handle_local_answers(&mut self) {
+        if !self.local_answers.is_empty() || !self.local_acceptances.is_empty() {
+            self.take_in_local_answers();
+        }
+    }
+
+    fn take_in_local_answers(&mut self) {
         loop {
             if let Some(Acceptance { channel, first, last }) = self.local_acceptances.pop_front() {
                 self.handle_accepted_publishes(channel, first, last);

@@ -19,7 +19,7 @@ impl Shard {
     ) {
         match answer {
             Answer::Delivered { channel, front_consumer, delivery } => {
-                let large_body = delivery.large_body.as_ref();
+                let large_body = delivery.large_body.as_deref();
                 let content = reader.read_content(bytes, delivery.lengths, large_body);
                 let (ordinal, redelivered) = (delivery.ordinal, delivery.redelivered);
                 self.front.deliver(from, *channel, *front_consumer, ordinal, redelivered, &content);
@@ -27,7 +27,7 @@ impl Shard {
                 self.grant_after_delivery(*channel);
             }
             Answer::Got { channel, queue, consumer, remaining, delivery } => {
-                let large_body = delivery.large_body.as_ref();
+                let large_body = delivery.large_body.as_deref();
                 let content = reader.read_content(bytes, delivery.lengths, large_body);
                 let (ordinal, redelivered) = (delivery.ordinal, delivery.redelivered);
                 let holder = consumer.map(|index| (*queue, from, index));

@@ -169,22 +169,24 @@ impl Shard {
         };
         let is_persistent = message.properties.is_persistent();
         for group in destinations.chunk_by(|a, b| a.shard == b.shard) {
-            let queues = group.iter().map(|destination| destination.queue);
+            let queue = |destination: &Destination| destination.queue;
             if group[0].shard == self.id {
                 let arrival = Arrival { channel: address, sequence, expiration_ms, is_persistent };
-                self.enqueue(arrival, queues, &content, message.owned_body);
+                self.enqueue(arrival, group.iter().map(queue), &content, message.owned_body);
             } else {
                 let publish = Publish {
                     channel: address,
                     sequence,
-                    queues: 0,
+                    queue: group[0].queue,
+                    more_queues: 0,
                     expiration_ms,
                     is_persistent,
                     lengths: Lengths::default(),
                     large_body: None,
                 };
                 let outbox = &mut self.outboxes[group[0].shard.index()];
-                outbox.publish(publish, queues, &content, message.owned_body);
+                let more = group[1..].iter().map(queue);
+                outbox.publish(publish, more, &content, message.owned_body);
             }
         }
     }

@@ -27,10 +27,11 @@ impl Shard {
         bytes: &[u8],
         reader: &mut Reader,
     ) {
-        let mut targets = std::mem::take(&mut self.home.targets);
-        targets.extend((0..publish.queues).map(|_| reader.read_queue(bytes)));
+        let mut more = std::mem::take(&mut self.home.targets);
+        more.extend((0..publish.more_queues).map(|_| reader.read_queue(bytes)));
         let large_body = publish.large_body.take();
-        let content = reader.read_content(bytes, publish.lengths, large_body.as_ref());
+        let large_body = large_body.as_deref();
+        let content = reader.read_content(bytes, publish.lengths, large_body);
         self.outboxes[from.index()].return_credit(publish_cost(&content));
         let arrival = Arrival {
             channel: publish.channel,
@@ -38,9 +39,14 @@ impl Shard {
             expiration_ms: publish.expiration_ms,
             is_persistent: publish.is_persistent,
         };
-        self.enqueue(arrival, targets.iter().copied(), &content, large_body.as_ref());
-        targets.clear();
-        self.home.targets = targets;
+        if more.is_empty() {
+            self.enqueue(arrival, std::iter::once(publish.queue), &content, large_body);
+        } else {
+            more.push(publish.queue);
+            self.enqueue(arrival, more.iter().copied(), &content, large_body);
+            more.clear();
+        }
+        self.home.targets = more;
     }
 
     /// Puts a message into those of the queues that still exist. A queue that is gone counts as

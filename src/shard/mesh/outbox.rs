@@ -54,20 +54,20 @@ impl Outbox {
         self.batch.parcels.push(Parcel::Answer(answer));
     }
 
-    /// Sends a publish; the caller has filled in everything but the lengths and the large body.
+    /// Sends a publish; the caller has filled in everything but the number of `more` queues, the
+    /// lengths and the large body.
     pub(crate) fn publish(
         &mut self,
         mut publish: Publish,
-        queues: impl Iterator<Item = QueueId>,
+        more: impl Iterator<Item = QueueId>,
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
-        publish.queues = 0;
-        for queue in queues {
+        publish.more_queues = 0;
+        for queue in more {
             self.batch.write_queue(queue);
-            publish.queues += 1;
+            publish.more_queues += 1;
         }
-        assert!(publish.queues > 0, "a publish goes to at least one queue");
         publish.large_body = large_body(content, owned_body);
         publish.lengths = self.batch.write_content(content, publish.large_body.is_some());
         self.credit_bytes -= i64::from(publish_cost(content));
@@ -135,9 +135,10 @@ pub(crate) fn publish_cost(content: &Content<'_>) -> u32 {
 }
 
 /// The body as a buffer of its own, if it is too large to be copied.
-fn large_body(content: &Content<'_>, owned: Option<&Bytes>) -> Option<Bytes> {
+fn large_body(content: &Content<'_>, owned: Option<&Bytes>) -> Option<Box<Bytes>> {
     if content.body.len() <= BODY_COPY_BYTES_MAX {
         return None;
     }
-    Some(owned.cloned().unwrap_or_else(|| Bytes::copy_from_slice(content.body)))
+    let body = owned.cloned().unwrap_or_else(|| Bytes::copy_from_slice(content.body));
+    Some(Box::new(body))
 }

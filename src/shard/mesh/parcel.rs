@@ -27,16 +27,18 @@ pub struct Lengths {
     pub body: u32,
 }
 
-/// A message on its way to the queues of one home shard. The byte area holds `queues` ids of
-/// 8 octets and then the content.
+/// A message on its way to the queues of one home shard. The byte area holds the ids of
+/// `more_queues`, 8 octets each, and then the content.
 #[derive(Debug)]
 pub struct Publish {
     /// The publishing channel.
     pub channel: ChannelAddress,
     /// Its number in that channel's confirms or transaction; 0 if no acceptance is wanted.
     pub sequence: u64,
-    /// How many queue ids lie in the byte area.
-    pub queues: u32,
+    /// The first queue.
+    pub queue: QueueId,
+    /// How many other queues there are.
+    pub more_queues: u32,
     /// The property `expiration`, in milliseconds.
     pub expiration_ms: Option<u64>,
     /// Whether delivery-mode is 2.
@@ -44,7 +46,7 @@ pub struct Publish {
     /// The content's parts.
     pub lengths: Lengths,
     /// A body above [`crate::limits::BODY_COPY_BYTES_MAX`].
-    pub large_body: Option<Bytes>,
+    pub large_body: Option<Box<Bytes>>,
 }
 
 /// From a channel's shard to a queue's home.
@@ -180,7 +182,7 @@ pub struct Delivery {
     /// The content's parts.
     pub lengths: Lengths,
     /// A body above [`crate::limits::BODY_COPY_BYTES_MAX`].
-    pub large_body: Option<Bytes>,
+    pub large_body: Option<Box<Bytes>>,
     /// Delivered before and come back.
     pub redelivered: bool,
     /// The consumer's number for this delivery, by which it is settled.
