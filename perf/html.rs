@@ -99,7 +99,7 @@ fn write_tiles(page: &mut String, outcome: &Outcome) {
         let us = process.user_us_per_message + process.system_us_per_message;
         tiles.push(("broker CPU", format!("{us:.2}"), "µs/message"));
         let mib = process.rss_peak as f64 / 1_048_576.0;
-        tiles.push(("broker memory, peak", format!("{mib:.0}"), "MiB"));
+        tiles.push(("broker memory", format!("{mib:.0}"), "MiB at its peak"));
     }
     page.push_str("<div class=\"tiles\">");
     for (name, value, unit) in tiles {

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::body::CHECKED_BYTES;
 use crate::core::CoreEnd;
 use crate::meter::Meter;
 use crate::options::RunOptions;
@@ -12,7 +13,7 @@ use crate::outcome::{
     BrokerFacts, BrokerOutcome, GeneratorOutcome, IntervalOutcome, Latencies, Outcome, Quantiles,
     Rates, SCHEMA, Totals,
 };
-use crate::plan::Plan;
+use crate::plan::{Plan, smallest_body};
 use crate::process::{
     MachineFacts, MachineTimes, ProcessSample, allowed_cpus, find_listener, thread_times_us,
 };
@@ -285,7 +286,7 @@ fn void_reasons(outcome: &Outcome) -> Vec<String> {
         && lag.p99 > measured.p99 * LAG_SHARE_MAX
     {
         reasons.push(format!(
-            "generator lag: its own p99 of {:.0} us is more than 10% of the measured {:.0} us; \
+            "generator lag: its own p99 of {:.0} µs is more than 10% of the measured {:.0} µs; \
              give it a core of its own (--cores) or a lower rate",
             lag.p99, measured.p99
         ));
@@ -330,6 +331,9 @@ fn notes(conductor: &Conductor<'_>, plan: &Plan, ends: &[CoreEnd]) -> Vec<String
     }
     if conductor.has_standstill {
         notes.push("deliveries or confirms were missing when nothing moved any more".to_owned());
+    }
+    if smallest_body(conductor.options) < CHECKED_BYTES {
+        notes.push("bodies below 16 octets have no check: corruption is not seen".to_owned());
     }
     if plan.publishers.iter().all(|publisher| publisher.reach.iter().all(Vec::is_empty))
         && !plan.publishers.is_empty()
