@@ -611,3 +611,21 @@ fn f05_a_publisher_that_vanishes_while_it_waits_lets_go_of_the_memory() {
 fn passive_of_amq_direct() -> exchange::Declare {
     exchange::Declare { exchange: "amq.direct".into(), passive: true, ..Default::default() }
 }
+
+#[test]
+fn h06_uncommitted_publishes_are_bounded_per_connection() {
+    assert_memory_stays(|| {
+        let mut client = Client::connect();
+        client.open(2);
+        let body = vec![0; 100 << 20];
+        let post = Post { key: "nowhere", body: &body, ..Post::default() };
+        for (channel, count) in [(1, 2), (2, 1)] {
+            client.call(channel, tx::Select {});
+            for _ in 0..count {
+                client.publish(channel, &post);
+            }
+        }
+        let refusal = client.refusal(2);
+        assert_eq!(refusal.code, 406, "{refusal:?}");
+    });
+}

@@ -61,8 +61,8 @@ pub const MESSAGE_BYTES_MAX: u64 = 134_217_728;
 /// largest size always fits.
 pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 
-/// What the publishes of one uncommitted transaction may hold.
-pub const TRANSACTION_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
+/// What the publishes of all uncommitted transactions of one connection may hold together.
+pub const UNCOMMITTED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 
 /// Lines for the log that wait to be written.
 pub const REPORTS_WAITING_MAX: usize = 64;

@@ -283,6 +283,7 @@ impl Shard {
         let connection = self.front.remove(slot).expect("a connection is forgotten once");
         assert!(connection.channels.is_empty(), "channels end before their connection");
         assert_eq!(connection.half_received_bytes, 0, "half messages end with their channels");
+        assert_eq!(connection.uncommitted_bytes, 0, "transactions end with their channels");
         self.front.buffered_bytes -= connection.accounted_bytes;
         if !connection.is_socket_gone {
             self.effects.push_back(Effect::CloseSocket(slot));

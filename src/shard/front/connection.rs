@@ -134,6 +134,8 @@ pub(crate) struct Connection {
     last_channel: usize,
     /// What half-received messages hold, in bytes.
     pub(crate) half_received_bytes: usize,
+    /// What the publishes of uncommitted transactions hold, in bytes.
+    pub(crate) uncommitted_bytes: usize,
     /// Deliveries written to `output` since windows were last given back, per home.
     pub(crate) delivered_bytes: Vec<(ShardId, u32)>,
     /// The homes that have a window for this connection, one bit each.
@@ -181,6 +183,7 @@ impl Connection {
             channels: Vec::new(),
             last_channel: 0,
             half_received_bytes: 0,
+            uncommitted_bytes: 0,
             delivered_bytes: Vec::new(),
             homes: 0,
             has_asked_for_queues: false,

@@ -12,7 +12,7 @@ use haremq_protocol::reply::{ProtocolError, ReplyCode};
 use super::channel::{Channel, Settling, Waiting};
 use super::content::Message;
 use super::publish::homes_of;
-use crate::limits::{BODY_COPY_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use crate::limits::{BODY_COPY_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
 use crate::shard::Shard;
 
 const PUBLISH: (u16, u16) = (60, 40);
@@ -115,13 +115,16 @@ impl Shard {
         publish: TransactionPublish,
     ) -> Result<(), ProtocolError> {
         let bytes = publish.bytes();
-        let entry = &mut self.front.channels[channel as usize];
-        let transaction = entry.transaction.as_mut().expect("the caller has looked");
-        if transaction.bytes + bytes > TRANSACTION_BYTES_MAX {
-            let text = format!("transaction holds more than {TRANSACTION_BYTES_MAX} bytes");
+        let slot = self.front.channels[channel as usize].connection;
+        let connection = self.connection_mut(slot);
+        if connection.uncommitted_bytes + bytes > UNCOMMITTED_BYTES_MAX {
+            let text = format!("transactions hold more than {UNCOMMITTED_BYTES_MAX} bytes");
             let error = ProtocolError::new(ReplyCode::PreconditionFailed, text);
             return Err(error.of(PUBLISH.0, PUBLISH.1));
         }
+        connection.uncommitted_bytes += bytes;
+        let entry = &mut self.front.channels[channel as usize];
+        let transaction = entry.transaction.as_mut().expect("the caller has looked");
         transaction.bytes += bytes;
         transaction.publishes.push(publish);
         self.front.buffered_bytes += bytes;
@@ -268,11 +271,13 @@ impl Shard {
         let Some(transaction) = &mut entry.transaction else {
             return;
         };
-        self.front.buffered_bytes -= transaction.bytes;
+        let bytes = std::mem::take(&mut transaction.bytes);
         transaction.publishes = Vec::new();
-        transaction.bytes = 0;
         transaction.sent = 0;
         transaction.owed = 0;
+        let slot = entry.connection;
+        self.front.buffered_bytes -= bytes;
+        self.connection_mut(slot).uncommitted_bytes -= bytes;
     }
 }
 
