@@ -55,7 +55,7 @@ fn lines(plan: &ServerPlan, addresses: &[SocketAddr], stage: Stage) -> Vec<Strin
         format!("  listening    {}{note}", url(address))
     });
     push_bounded(&mut lines, urls.collect(), LISTENERS_MAX, "listeners");
-    lines.push("  login        guest, password guest, from this machine only".into());
+    lines.push("  login        guest, password guest, over localhost only".into());
     lines.push(format!("  cores        {}", cores(plan)));
     lines.push(format!("  data         {}", plan.data_dir.display()));
     lines.push(format!("  memory       {} ({})", Bytes(plan.memory.bytes), plan.memory.origin()));
