@@ -102,7 +102,7 @@ pub(crate) struct RunOptions {
     #[arg(short = 'K', long, env = "RANDOM_ROUTING_KEY")]
     pub(crate) random_routing_key: bool,
     /// Random routing keys to choose from (-rkcs)
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    #[arg(long, env = "ROUTING_KEY_CACHE_SIZE", value_name = "COUNT", default_value_t = 1000)]
     pub(crate) routing_key_cache_size: u32,
     /// Routing keys that %d in --routing-key stands for, used in turns
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
@@ -186,10 +186,22 @@ pub(crate) struct RunOptions {
     #[arg(long, value_enum, default_value_t = Arrivals::Constant)]
     pub(crate) arrivals: Arrivals,
     /// RATE:SECONDS, repeatable, in turns (-vr)
-    #[arg(long, value_name = "RATE:SECONDS", conflicts_with = "total_rate")]
+    #[arg(
+        long,
+        env = "VARIABLE_RATE",
+        value_name = "RATE:SECONDS",
+        value_delimiter = ',',
+        conflicts_with = "total_rate"
+    )]
     pub(crate) variable_rate: Vec<VariableStep>,
     /// OCTETS:SECONDS, repeatable, in turns (-vs)
-    #[arg(long, value_name = "OCTETS:SECONDS", conflicts_with = "body")]
+    #[arg(
+        long,
+        env = "VARIABLE_SIZE",
+        value_name = "OCTETS:SECONDS",
+        value_delimiter = ',',
+        conflicts_with = "body"
+    )]
     pub(crate) variable_size: Vec<VariableStep>,
     /// Seconds between two messages of a producer
     #[arg(short = 'P', long, env = "PUBLISHING_INTERVAL", value_name = "SECONDS")]
