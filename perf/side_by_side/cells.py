@@ -82,6 +82,7 @@ class Scale:
     warmup: float
     # Of t6: connections, and messages per second and connection.
     fan_in: tuple[int, int]
+    busy_connections: int
     # Of m1.
     idle_connections: int
     idle_queues: int
@@ -92,8 +93,8 @@ class Scale:
     drain_seconds: float = 20.0
 
 
-QUICK = Scale(3, 2.0, 1.0, (200, 25), 500, 1000, 50_000, 9.0)
-FULL = Scale(5, 10.0, 2.0, (1000, 10), 1000, 5000, 200_000, 24 * 60.0)
+QUICK = Scale(3, 2.0, 1.0, (200, 25), 1000, 500, 1000, 50_000, 9.0)
+FULL = Scale(5, 10.0, 2.0, (1000, 10), 1000, 1000, 5000, 200_000, 24 * 60.0)
 
 
 def at(*path):
@@ -212,6 +213,14 @@ def fan_in(connections, per_second):
     return Cell("t6", load, flags, figures)
 
 
+def small_batches(connections):
+    """Many connections, each of which sends on when a few of its messages are confirmed."""
+    flags = ("--producers", str(connections), "--consumers", "1", "--queue", "small-batches")
+    flags += ("--autoack", "--size", "24", "--confirm", "10")
+    load = f"24 B, {connections:,} connections with 10 unconfirmed each to 1 queue, auto-ack"
+    return Cell("t6", load, flags, FLAT_OUT)
+
+
 def latency_at_rate():
     """Far from the limit of all of them."""
     rate, load = 10_000, "24 B at 10,000/s (Poisson), acks and confirms"
@@ -272,11 +281,13 @@ def cells(scale):
         transient(1024, "1 KiB"),
         transient(65536, "64 KiB"),
         one_by_one(20_000),
+        one_by_one(50_000),
         work_queue(100),
         work_queue(1),
         fan_out(),
         topic(),
         fan_in(*scale.fan_in),
+        small_batches(scale.busy_connections),
         latency_at_rate(),
         requests(1),
         requests(64),

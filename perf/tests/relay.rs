@@ -60,6 +60,9 @@ fn what_a_relay_cannot_do_is_said() {
     let relay = Relay::start(&[]);
     check(&relay.run("-C 10 -c 5"), 1, "NOT_IMPLEMENTED");
     check(&relay.run("--confrm 5"), 2, "--confirm");
+    for cores in ["1,", ",1", "0,,1"] {
+        check(&relay.run(&format!("--cores {cores} -C 1")), 2, "a comma with nothing beside it");
+    }
 }
 
 #[test]
