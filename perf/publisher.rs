@@ -317,7 +317,7 @@ impl Publisher {
     /// [`Publisher::handle_reserved`].
     pub(crate) fn poll_reservation(&mut self) -> Option<u64> {
         let open_max = self.window.as_ref().map_or(0, ConfirmWindow::open_max);
-        let ahead = (open_max * 4).clamp(RESERVED_MIN, RESERVED_MAX);
+        let ahead = (open_max * 2).clamp(RESERVED_MIN, RESERVED_MAX);
         let wanted = self.next.saturating_add(ahead).min(self.limit);
         let is_enough = self.reserving >= wanted || self.reserving - self.next > ahead / 2;
         if is_enough {
