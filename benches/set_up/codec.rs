@@ -3,12 +3,11 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use haremq_protocol::ack::write_ack;
-use haremq_protocol::content::decode_content_header;
 use haremq_protocol::deliver::Deliver;
-use haremq_protocol::frame::{FrameKind, Split, split_frame};
-use haremq_protocol::method::{ClientMethod, decode_client_method};
+use haremq_protocol::frame::{Split, split_frame};
+use haremq_protocol::method::decode_client_method;
 use haremq_protocol::properties::encode_properties;
-use haremq_protocol::publish::write_publish;
+use haremq_protocol::publish::{split_publish, write_publish};
 
 pub(crate) const FRAME_MAX: u32 = 131_072;
 
@@ -38,27 +37,11 @@ pub(crate) fn publish(exchange: &str, properties: &BasicProperties, body_len: us
 }
 
 /// Method, header and body as a broker takes them; answers with what it would route by.
-pub(crate) fn parse_publish(mut input: &[u8]) -> usize {
-    let mut seen = 0;
-    while !input.is_empty() {
-        let Ok(Split::Complete { frame, consumed }) = split_frame(input, FRAME_MAX) else {
-            panic!("the input is whole");
-        };
-        seen += match frame.kind {
-            FrameKind::Method => match decode_client_method(frame.payload) {
-                Ok(ClientMethod::Publish(publish)) => publish.routing_key.len(),
-                other => panic!("a publish: {other:?}"),
-            },
-            FrameKind::Header => {
-                let header = decode_content_header(frame.payload).expect("a sound header");
-                usize::from(header.properties.is_persistent())
-            }
-            FrameKind::Body => frame.payload.len(),
-            FrameKind::Heartbeat => 0,
-        };
-        input = &input[consumed..];
-    }
-    seen
+pub(crate) fn parse_publish(input: &[u8]) -> usize {
+    let whole = split_publish(input, FRAME_MAX).expect("the input is whole");
+    assert_eq!(whole.consumed, input.len());
+    let is_persistent = whole.properties.is_persistent();
+    whole.publish.routing_key.len() + usize::from(is_persistent) + whole.body.len()
 }
 
 pub(crate) fn ack() -> Vec<u8> {

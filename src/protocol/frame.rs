@@ -136,6 +136,31 @@ pub fn split_frame(input: &[u8], frame_max: u32) -> Result<Split<'_>, ProtocolEr
     }
 }
 
+/// Takes the frame at the head of `input` if it is whole, well formed, and of this type and
+/// channel; returns its payload. [`split_frame`] would find the same; it also says what else there
+/// is. The caller looks at how long the payload of a method or a content header is.
+#[inline]
+pub(crate) fn take_frame<'a>(
+    input: &mut &'a [u8],
+    kind: FrameKind,
+    channel: u16,
+    frame_max: u32,
+) -> Option<&'a [u8]> {
+    // A frame has no fewer octets than this number, whose lowest one is behind the head.
+    let head = u64::from_be_bytes(*input.first_chunk()?) >> 8;
+    let kind_and_channel = u64::from(kind.octet()) << 16 | u64::from(channel);
+    let payload_bytes = head & u64::from(u32::MAX);
+    let is_too_large = payload_bytes > u64::from(frame_max) && frame_max != 0;
+    if head >> 32 != kind_and_channel || is_too_large {
+        return None;
+    }
+    let payload_len = usize::try_from(payload_bytes).ok()?;
+    let (payload, rest) = input[FRAME_HEAD_BYTES..].split_at_checked(payload_len)?;
+    let (&end, rest) = rest.split_first()?;
+    *input = rest;
+    (end == FRAME_END).then_some(payload)
+}
+
 /// Names what is wrong with a whole frame, in RabbitMQ's order of checks.
 #[cold]
 fn refuse(frame_type: u8, channel: u16, payload: &[u8], end: u8) -> ProtocolError {

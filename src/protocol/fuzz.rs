@@ -4,13 +4,14 @@
 use crate::{
     client::{ClientConfig, ClientSession},
     content::decode_content_header,
-    frame::{Split, split_frame},
+    frame::{Frame, FrameKind, Split, split_frame},
     method::write_method,
     method::{
         AMQPClass, ClientMethod, ServerMethod, connection, decode_client_method,
         decode_server_method,
     },
     properties::{Expiration, Properties},
+    publish::{WholePublish, split_publish},
     table::{ArrayReader, TABLE_ENTRIES_MAX, TableReader, Value, scan_table},
     types::LongString,
 };
@@ -20,6 +21,7 @@ const FRAME_MAX: u32 = 4_096;
 /// Splits a stream of frames, and lets both sides decode what is in it.
 pub fn frame(mut bytes: &[u8]) {
     loop {
+        publish(bytes, FRAME_MAX);
         match split_frame(bytes, FRAME_MAX) {
             Err(_) => return,
             Ok(Split::Incomplete { needed }) => {
@@ -36,6 +38,41 @@ pub fn frame(mut bytes: &[u8]) {
             }
         }
     }
+}
+
+/// What is recognised as a whole publish is what the splitter of frames and the decoders of
+/// payloads find step by step, and nothing else is.
+pub fn publish(bytes: &[u8], frame_max: u32) {
+    assert_eq!(split_publish(bytes, frame_max), publish_step_by_step(bytes, frame_max));
+}
+
+fn publish_step_by_step(bytes: &[u8], frame_max: u32) -> Option<WholePublish<'_>> {
+    let mut rest = bytes;
+    let method = next_frame(&mut rest, frame_max)?;
+    let channel = method.channel;
+    let Ok(ClientMethod::Publish(publish)) = decode_client_method(method.payload) else {
+        return None;
+    };
+    let mut next_payload = |kind| {
+        let frame = next_frame(&mut rest, frame_max)?;
+        ((frame.kind, frame.channel) == (kind, channel)).then_some(frame.payload)
+    };
+    let header = decode_content_header(next_payload(FrameKind::Header)?).ok()?;
+    let body = match header.body_size {
+        0 => &[],
+        _ => next_payload(FrameKind::Body)?,
+    };
+    let is_whole = method.kind == FrameKind::Method && body.len() as u64 == header.body_size;
+    let (properties, consumed) = (header.properties, bytes.len() - rest.len());
+    is_whole.then_some(WholePublish { channel, publish, properties, body, consumed })
+}
+
+fn next_frame<'a>(rest: &mut &'a [u8], frame_max: u32) -> Option<Frame<'a>> {
+    let Ok(Split::Complete { frame, consumed }) = split_frame(rest, frame_max) else {
+        return None;
+    };
+    *rest = &rest[consumed..];
+    Some(frame)
 }
 
 /// Decodes a method payload in both directions; a cold method survives being written again.

@@ -106,6 +106,20 @@ impl<'a> Properties<'a> {
         Ok(properties)
     }
 
+    /// What most publishers send: no property, or only the delivery mode. `None` says nothing
+    /// about any other list.
+    #[inline]
+    pub(crate) fn parse_short(raw: &'a [u8]) -> Option<Self> {
+        let (flags, values) = raw.split_first_chunk()?;
+        let flags = u16::from_be_bytes(*flags);
+        let delivery_mode = match (flags, values) {
+            (0, []) => 0,
+            (flag::DELIVERY_MODE, &[mode]) => mode,
+            _ => return None,
+        };
+        Some(Self { raw, flags, delivery_mode, ..Properties::EMPTY })
+    }
+
     #[inline]
     fn note(&mut self, bit: u16, value: &'a [u8]) {
         match bit {
@@ -179,6 +193,7 @@ impl<'a> Properties<'a> {
 
     /// Address for a reply.
     #[must_use]
+    #[inline]
     pub fn reply_to(&self) -> Option<&'a [u8]> {
         self.value(flag::REPLY_TO)
     }
@@ -204,6 +219,7 @@ impl<'a> Properties<'a> {
 
     /// User that the publisher claims to be.
     #[must_use]
+    #[inline]
     pub fn user_id(&self) -> Option<&'a [u8]> {
         self.value(flag::USER_ID)
     }
@@ -251,11 +267,14 @@ impl<'a> Properties<'a> {
         self.flags & bit != 0
     }
 
-    /// Walks to a value that is rarely wanted, so its place is not kept.
+    #[inline]
     fn value(&self, wanted: u16) -> Option<&'a [u8]> {
-        if !self.has(wanted) {
-            return None;
-        }
+        if self.has(wanted) { self.find_value(wanted) } else { None }
+    }
+
+    /// Walks to a value that is rarely wanted, so its place is not kept.
+    #[inline(never)]
+    fn find_value(&self, wanted: u16) -> Option<&'a [u8]> {
         let mut cursor = Cursor::new(&self.raw[2..]);
         for bit in flag::ALL {
             if !self.has(bit) {

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use haremq_protocol::content::decode_content_header;
-use haremq_protocol::frame::{Frame, FrameKind, Split, split_frame};
-use haremq_protocol::method::{ClientMethod, decode_client_method};
+use haremq_protocol::frame::{Frame, FrameKind};
 use haremq_protocol::properties::Properties;
-use haremq_protocol::publish::Publish;
+use haremq_protocol::publish::{Publish, split_publish};
 use haremq_protocol::refusal;
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 
 use super::Flow;
-use super::channel::Channel;
+use super::channel::{Channel, Waiting};
 use crate::event::ConnectionSlot;
 use crate::limits::{BODY_COPY_BYTES_MAX, HALF_RECEIVED_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::shard::Shard;
@@ -44,19 +43,19 @@ const KEPT_BUFFER_BYTES_MAX: usize = 4 << 10;
 /// A whole message as it was published.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
-    pub(crate) publish: Publish<'a>,
-    pub(crate) properties: Properties<'a>,
+    pub(crate) publish: &'a Publish<'a>,
+    pub(crate) properties: &'a Properties<'a>,
     pub(crate) body: &'a [u8],
     pub(crate) owned_body: Option<&'a Bytes>,
 }
 
-/// What was found where a publish begins.
+/// What became of the head of the input.
 pub(crate) enum InPlace {
-    /// A whole small message: this many octets were used.
-    Published(usize),
-    /// It must wait; nothing was used.
+    /// It was a whole message, of so many octets, that was published or refused.
+    Used(usize),
+    /// It was a whole message that must wait; nothing was used.
     Pause,
-    /// Not all of it is there, or it has several body frames: take it frame by frame.
+    /// It is anything else, or not all there: take it frame by frame.
     FrameByFrame,
 }
 
@@ -73,51 +72,40 @@ impl Channel {
 
 impl Shard {
     /// Publishes straight from the receive buffer when method, header and at most one body frame
-    /// are all there: the common case, in which nothing is copied before the queue's home.
+    /// are all there, on a channel that may publish now: the common case, in which nothing is
+    /// copied before the queue's home. The connection must be running.
     pub(crate) fn publish_in_place(
         &mut self,
         slot: ConnectionSlot,
-        channel: u32,
-        method: &Frame<'_>,
-        rest: &[u8],
+        input: &[u8],
         frame_max: u32,
-    ) -> Result<InPlace, ProtocolError> {
-        let Ok(Split::Complete { frame: header, consumed: header_bytes }) =
-            split_frame(rest, frame_max)
-        else {
-            return Ok(InPlace::FrameByFrame);
+    ) -> InPlace {
+        let Some(whole) = split_publish(input, frame_max) else {
+            return InPlace::FrameByFrame;
         };
-        if header.kind != FrameKind::Header || header.channel != method.channel {
-            return Ok(InPlace::FrameByFrame);
-        }
-        let Ok(head) = decode_content_header(header.payload) else {
-            return Ok(InPlace::FrameByFrame);
+        let Some(channel) = self.channel_at_publish(slot, whole.channel) else {
+            return InPlace::FrameByFrame;
         };
-        let mut used = header_bytes;
-        let mut body: &[u8] = &[];
-        if head.body_size > 0 {
-            let Ok(Split::Complete { frame, consumed }) =
-                split_frame(&rest[header_bytes..], frame_max)
-            else {
-                return Ok(InPlace::FrameByFrame);
-            };
-            let is_whole = frame.kind == FrameKind::Body
-                && frame.channel == method.channel
-                && frame.payload.len() as u64 == head.body_size;
-            if !is_whole {
-                return Ok(InPlace::FrameByFrame);
-            }
-            body = frame.payload;
-            used += consumed;
-        }
-        let ClientMethod::Publish(publish) = decode_client_method(method.payload)? else {
-            unreachable!("the caller has looked at the ids")
+        let message = Message {
+            publish: &whole.publish,
+            properties: &whole.properties,
+            body: whole.body,
+            owned_body: None,
         };
-        let message = Message { publish, properties: head.properties, body, owned_body: None };
-        match self.publish(slot, channel, &message)? {
-            Flow::Continue => Ok(InPlace::Published(used)),
-            Flow::Pause => Ok(InPlace::Pause),
+        let published = self.publish(slot, channel, &message);
+        match self.conclude(channel, published) {
+            Flow::Continue => InPlace::Used(whole.consumed),
+            Flow::Pause => InPlace::Pause,
         }
+    }
+
+    /// The channel of this number, if nothing but the message itself can keep it from publishing.
+    fn channel_at_publish(&mut self, slot: ConnectionSlot, number: u16) -> Option<u32> {
+        let channel = self.connection_mut(slot).channel(number)?;
+        let entry = &self.front.channels[channel as usize];
+        let is_ready =
+            entry.is_open() && !entry.is_in_content() && entry.waiting == Waiting::Nothing;
+        (is_ready && !self.is_over_limit).then_some(channel)
     }
 
     /// A publish whose content comes later.
@@ -266,7 +254,8 @@ impl Shard {
             immediate: false,
         };
         let body = owned_body.map_or(&partial.body[..], |body| &body[..]);
-        self.publish(slot, channel, &Message { publish, properties, body, owned_body })
+        let message = Message { publish: &publish, properties: &properties, body, owned_body };
+        self.publish(slot, channel, &message)
     }
 
     /// Forgets a half-received message, as its channel ends.

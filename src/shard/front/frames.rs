@@ -20,23 +20,6 @@ const CHANNEL_CLOSE: (u16, u16) = (20, 40);
 const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
 
-/// What became of a frame.
-enum Step {
-    /// It was used, and this many octets after it.
-    Used(usize),
-    /// It must wait.
-    Pause,
-}
-
-impl From<Flow> for Step {
-    fn from(flow: Flow) -> Step {
-        match flow {
-            Flow::Continue => Step::Used(0),
-            Flow::Pause => Step::Pause,
-        }
-    }
-}
-
 impl Shard {
     /// Bytes came from a client.
     pub(crate) fn handle_received(&mut self, slot: ConnectionSlot, bytes: &[u8]) {
@@ -78,24 +61,30 @@ impl Shard {
                 _ if connection.is_deaf => return bytes.len(),
                 _ => {}
             }
-            let is_draining = connection.state == State::Draining;
-            let frame_max = connection.frame_max;
-            let unsent = connection.unsent().len();
+            let (state, frame_max) = (connection.state, connection.frame_max);
+            let has_room = connection.unsent().len() <= OUTPUT_PAUSE_BYTES;
+            if state == State::Running && has_room {
+                match self.publish_in_place(slot, &bytes[at..], frame_max) {
+                    InPlace::Used(octets) => {
+                        at += octets;
+                        continue;
+                    }
+                    InPlace::Pause => return at,
+                    InPlace::FrameByFrame => {}
+                }
+            }
             match split_frame(&bytes[at..], frame_max) {
                 Ok(Split::Incomplete { .. }) => return at,
                 // Not looked at, but the next frame must be found: it may be close-ok.
-                Ok(Split::Complete { consumed, .. }) if is_draining => at += consumed,
-                Ok(Split::Complete { frame, consumed }) => {
-                    if unsent > OUTPUT_PAUSE_BYTES {
-                        self.pause(slot, Pause::Output);
-                        return at;
-                    }
-                    let rest = &bytes[at + consumed..];
-                    match self.handle_frame(slot, &frame, rest, frame_max) {
-                        Step::Used(more) => at += consumed + more,
-                        Step::Pause => return at,
-                    }
+                Ok(Split::Complete { consumed, .. }) if state == State::Draining => at += consumed,
+                Ok(Split::Complete { .. }) if !has_room => {
+                    self.pause(slot, Pause::Output);
+                    return at;
                 }
+                Ok(Split::Complete { frame, consumed }) => match self.handle_frame(slot, &frame) {
+                    Flow::Continue => at += consumed,
+                    Flow::Pause => return at,
+                },
                 Err(error) => {
                     self.fail_framing(slot, error);
                     return bytes.len();
@@ -104,32 +93,20 @@ impl Shard {
         }
     }
 
-    fn handle_frame(
-        &mut self,
-        slot: ConnectionSlot,
-        frame: &Frame<'_>,
-        rest: &[u8],
-        frame_max: u32,
-    ) -> Step {
+    fn handle_frame(&mut self, slot: ConnectionSlot, frame: &Frame<'_>) -> Flow {
         let state = self.connection_mut(slot).state;
         match (state, frame.channel) {
-            (State::CloseOk, _) => {
-                self.handle_frame_after_close(slot, frame);
-                Step::Used(0)
-            }
+            (State::CloseOk, _) => self.handle_frame_after_close(slot, frame),
             // The splitter has checked its form; that it came is all that counts (CONN-61).
-            _ if frame.kind == FrameKind::Heartbeat => Step::Used(0),
-            (_, 0) => self.handle_connection_frame(slot, frame).into(),
-            (State::Running, _) => self.handle_channel_frame(slot, frame, rest, frame_max),
+            _ if frame.kind == FrameKind::Heartbeat => {}
+            (_, 0) => return self.handle_connection_frame(slot, frame),
+            (State::Running, _) => return self.handle_channel_frame(slot, frame),
             (State::Open, _) => {
                 self.close_connection(slot, Farewell::Close(refusal::unexpected_frame(frame)));
-                Step::Used(0)
             }
-            _ => {
-                self.refuse_silently(slot, &refusal::unexpected_frame(frame).text);
-                Step::Used(0)
-            }
+            _ => self.refuse_silently(slot, &refusal::unexpected_frame(frame).text),
         }
+        Flow::Continue
     }
 
     /// CONN-91: only the end of the closing handshake counts.
@@ -210,82 +187,61 @@ impl Shard {
         self.wheel.arm(deadline, Timer::Drop(slot, generation));
     }
 
-    fn handle_channel_frame(
-        &mut self,
-        slot: ConnectionSlot,
-        frame: &Frame<'_>,
-        rest: &[u8],
-        frame_max: u32,
-    ) -> Step {
+    fn handle_channel_frame(&mut self, slot: ConnectionSlot, frame: &Frame<'_>) -> Flow {
         let Some(channel) = self.connection_mut(slot).channel(frame.channel) else {
             self.handle_frame_of_unknown_channel(slot, frame);
-            return Step::Used(0);
+            return Flow::Continue;
         };
         let entry = &self.front.channels[channel as usize];
         match entry.state {
             ChannelState::Open => {}
             _ => {
                 self.handle_frame_of_closing_channel(slot, channel, frame);
-                return Step::Used(0);
+                return Flow::Continue;
             }
         }
         if entry.is_in_content() || frame.kind != FrameKind::Method {
             let handled = self.handle_content_frame(slot, channel, frame);
-            return self.conclude(channel, handled).into();
+            return self.conclude(channel, handled);
         }
         if entry.waiting != Waiting::Nothing && !self.may_overlap(slot, channel, frame) {
-            return self.pause_on_channel(slot, channel, frame, rest, frame_max);
+            return self.pause_on_channel(slot, channel, frame);
         }
         if method_ids(frame.payload) == Some(BASIC_PUBLISH) {
-            return self.handle_publish_frame(slot, channel, frame, rest, frame_max);
+            return self.handle_publish_frame(slot, channel, frame);
         }
         let handled = self.handle_channel_method(slot, channel, frame.payload);
-        self.conclude(channel, handled.map(|()| Flow::Continue)).into()
+        self.conclude(channel, handled.map(|()| Flow::Continue))
     }
 
     /// The channel waits, unless the answers that were here already have ended it, or its
     /// connection: then nobody would resume what is paused now.
-    fn pause_on_channel(
-        &mut self,
-        slot: ConnectionSlot,
-        channel: u32,
-        frame: &Frame<'_>,
-        rest: &[u8],
-        frame_max: u32,
-    ) -> Step {
+    fn pause_on_channel(&mut self, slot: ConnectionSlot, channel: u32, frame: &Frame<'_>) -> Flow {
         if !self.front.connection(slot).is_some_and(|connection| connection.is_running()) {
-            return Step::Used(0);
+            return Flow::Continue;
         }
         if !self.front.channels.get(channel as usize).is_some_and(|entry| entry.is_open()) {
-            return self.handle_channel_frame(slot, frame, rest, frame_max);
+            return self.handle_channel_frame(slot, frame);
         }
         self.pause(slot, Pause::Channel(channel));
-        Step::Pause
+        Flow::Pause
     }
 
+    /// The method of a publish that could not be taken in place; its content comes later.
     fn handle_publish_frame(
         &mut self,
         slot: ConnectionSlot,
         channel: u32,
         frame: &Frame<'_>,
-        rest: &[u8],
-        frame_max: u32,
-    ) -> Step {
+    ) -> Flow {
         // Here and not in the middle of a content: what has begun to come may hold memory itself.
         // Nor in the middle of a transaction, whose commit is behind this frame.
         if self.is_over_limit && !self.front.channels[channel as usize].has_uncommitted() {
             self.pause(slot, Pause::Memory);
-            return Step::Pause;
+            return Flow::Pause;
         }
-        match self.publish_in_place(slot, channel, frame, rest, frame_max) {
-            Ok(InPlace::Published(more)) => Step::Used(more),
-            Ok(InPlace::Pause) => Step::Pause,
-            Ok(InPlace::FrameByFrame) => {
-                let begun = self.begin_publish(channel, frame.payload);
-                self.conclude(channel, begun.map(|()| Flow::Continue)).into()
-            }
-            Err(error) => self.conclude(channel, Err(error)).into(),
-        }
+        let begun = self.begin_publish(channel, frame.payload);
+        self.conclude(channel, begun.map(|()| Flow::Continue))
     }
 
     fn begin_publish(&mut self, channel: u32, payload: &[u8]) -> Result<(), ProtocolError> {
@@ -300,7 +256,7 @@ impl Shard {
     }
 
     /// An error ends the channel or the connection; either way the frame was used.
-    fn conclude(&mut self, channel: u32, handled: Result<Flow, ProtocolError>) -> Flow {
+    pub(crate) fn conclude(&mut self, channel: u32, handled: Result<Flow, ProtocolError>) -> Flow {
         match handled {
             Ok(flow) => flow,
             Err(error) => {

@@ -169,13 +169,13 @@ impl Shard {
                 return false;
             }
             let message = Message {
-                publish: Publish {
+                publish: &Publish {
                     exchange: &publish.exchange,
                     routing_key: &publish.routing_key,
                     mandatory: publish.mandatory,
                     immediate: false,
                 },
-                properties: Properties::parse(&publish.properties).expect("parsed before"),
+                properties: &Properties::parse(&publish.properties).expect("parsed before"),
                 body: &publish.body,
                 owned_body: (publish.body.len() > BODY_COPY_BYTES_MAX).then_some(&publish.body),
             };
