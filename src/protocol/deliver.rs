@@ -1,9 +1,9 @@
 //! `basic.deliver`, `basic.return` and `basic.get-ok`: the methods that carry content to a client.
 
 use crate::{
-    content::{content_bytes, write_content, write_short_string},
+    blank::{Blank, short_string_len},
+    content::write_method_and_content,
     cursor::Cursor,
-    frame::{FRAME_END, FRAME_OVERHEAD, FrameKind, write_head},
     refusal,
     reply::ProtocolError,
 };
@@ -122,10 +122,11 @@ impl<'a> GetOk<'a> {
     }
 }
 
-/// Appends a `basic.deliver` and its content: one reservation, then copies.
+/// Appends a `basic.deliver` and its content, reserving once.
 ///
 /// `properties` is the property list of the publish, verbatim; `frame_max` 0 means no limit. The
 /// body is split at `frame_max - 8` and has no frame if it is empty (WIRE-4).
+#[inline]
 pub fn write_deliver(
     out: &mut Vec<u8>,
     channel: u16,
@@ -138,16 +139,15 @@ pub fn write_deliver(
         + deliver.consumer_tag.len()
         + deliver.exchange.len()
         + deliver.routing_key.len();
-    let content_len = content_bytes(frame_max, properties.len(), body.len());
-    out.reserve(payload_len + FRAME_OVERHEAD + content_len);
-    write_head(out, FrameKind::Method, channel, payload_len);
-    out.extend_from_slice(&[0, 60, 0, 60]);
-    write_short_string(out, deliver.consumer_tag);
-    write_tag(out, deliver.delivery_tag, deliver.redelivered);
-    write_short_string(out, deliver.exchange);
-    write_short_string(out, deliver.routing_key);
-    out.push(FRAME_END);
-    write_content(out, channel, frame_max, properties, body);
+    let put = |blank: &mut Blank<'_>| {
+        blank.put([0, 60, 0, 60, short_string_len(deliver.consumer_tag)]);
+        blank.put_octets(deliver.consumer_tag);
+        blank.put(deliver.delivery_tag.to_be_bytes());
+        blank.put([u8::from(deliver.redelivered), short_string_len(deliver.exchange)]);
+        blank.put_octets(deliver.exchange);
+        blank.put_short_string(deliver.routing_key);
+    };
+    write_method_and_content(out, channel, frame_max, payload_len, put, properties, body);
 }
 
 /// Appends a `basic.return` and its content, as [`write_deliver`].
@@ -163,16 +163,14 @@ pub fn write_return(
         + returned.reply_text.len()
         + returned.exchange.len()
         + returned.routing_key.len();
-    let content_len = content_bytes(frame_max, properties.len(), body.len());
-    out.reserve(payload_len + FRAME_OVERHEAD + content_len);
-    write_head(out, FrameKind::Method, channel, payload_len);
-    out.extend_from_slice(&[0, 60, 0, 50]);
-    out.extend_from_slice(&returned.reply_code.to_be_bytes());
-    write_short_string(out, returned.reply_text);
-    write_short_string(out, returned.exchange);
-    write_short_string(out, returned.routing_key);
-    out.push(FRAME_END);
-    write_content(out, channel, frame_max, properties, body);
+    let put = |blank: &mut Blank<'_>| {
+        blank.put([0, 60, 0, 50]);
+        blank.put(returned.reply_code.to_be_bytes());
+        blank.put_short_string(returned.reply_text);
+        blank.put_short_string(returned.exchange);
+        blank.put_short_string(returned.routing_key);
+    };
+    write_method_and_content(out, channel, frame_max, payload_len, put, properties, body);
 }
 
 /// Appends a `basic.get-ok` and its content, as [`write_deliver`].
@@ -185,20 +183,17 @@ pub fn write_get_ok(
     body: &[u8],
 ) {
     let payload_len = GetOk::FIXED_BYTES + get_ok.exchange.len() + get_ok.routing_key.len();
-    let content_len = content_bytes(frame_max, properties.len(), body.len());
-    out.reserve(payload_len + FRAME_OVERHEAD + content_len);
-    write_head(out, FrameKind::Method, channel, payload_len);
-    out.extend_from_slice(&[0, 60, 0, 71]);
-    write_tag(out, get_ok.delivery_tag, get_ok.redelivered);
-    write_short_string(out, get_ok.exchange);
-    write_short_string(out, get_ok.routing_key);
-    out.extend_from_slice(&get_ok.message_count.to_be_bytes());
-    out.push(FRAME_END);
-    write_content(out, channel, frame_max, properties, body);
+    let put = |blank: &mut Blank<'_>| {
+        blank.put([0, 60, 0, 71]);
+        blank.put(get_ok.delivery_tag.to_be_bytes());
+        blank.put([u8::from(get_ok.redelivered)]);
+        blank.put_short_string(get_ok.exchange);
+        blank.put_short_string(get_ok.routing_key);
+        blank.put(get_ok.message_count.to_be_bytes());
+    };
+    write_method_and_content(out, channel, frame_max, payload_len, put, properties, body);
 }
 
-#[inline]
-fn write_tag(out: &mut Vec<u8>, delivery_tag: u64, redelivered: bool) {
-    out.extend_from_slice(&delivery_tag.to_be_bytes());
-    out.push(u8::from(redelivered));
-}
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

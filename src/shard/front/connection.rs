@@ -5,7 +5,7 @@ use haremq_broker::ids::{ConnectionAddress, ShardId, Time, VhostId};
 use haremq_protocol::reply::ProtocolError;
 use haremq_protocol::types::FieldTable;
 
-use crate::event::Peer;
+use crate::event::{ConnectionSlot, Peer};
 use crate::limits::{CHANNELS_PER_CONNECTION_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 
 /// Where a connection stands.
@@ -228,6 +228,14 @@ impl Connection {
     /// Bytes to send.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]
+    }
+
+    /// Puts it into the tick's list of those with output.
+    pub(crate) fn mark_dirty(&mut self, slot: ConnectionSlot, dirty: &mut Vec<ConnectionSlot>) {
+        if !self.is_dirty {
+            self.is_dirty = true;
+            dirty.push(slot);
+        }
     }
 
     /// Counts a delivery that was written to the output, to be given back to its home's window

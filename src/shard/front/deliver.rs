@@ -5,8 +5,8 @@ use haremq_broker::queue::{ConsumerIndex, delivery_bytes};
 use haremq_broker::store::Content;
 use haremq_protocol::deliver::{Deliver, GetOk, write_deliver, write_get_ok};
 
-use super::Front;
 use super::channel::{ConsumerKind, Waiting};
+use super::{Front, find_channel};
 use crate::mesh::Request;
 use crate::shard::Shard;
 
@@ -22,19 +22,19 @@ impl Front {
         redelivered: bool,
         content: &Content<'_>,
     ) {
-        let channel = self.channel_at(address).expect("a home lets go of a channel last");
-        let (number, slot) = (channel.number, channel.connection);
-        let is_open = channel.is_open();
+        assert_eq!(address.shard, self.shard, "a delivery came to another shard");
+        let channel = find_channel(&mut self.channels, address);
+        let channel = channel.expect("a home lets go of a channel last");
+        let slot = channel.connection;
+        let connection = self.connections[slot.index()].as_deref_mut();
+        let connection = connection.expect("it outlives its channels");
         let bytes = u32::try_from(delivery_bytes(content)).expect("bounded by message size");
-        let connection = self.connection(slot).expect("it outlives its channels");
         connection.count_delivery(home, bytes);
-        let (frame_max, can_write) = (connection.frame_max, !connection.is_socket_gone);
-        self.mark_dirty(slot);
-        if !is_open || !can_write {
+        connection.mark_dirty(slot, &mut self.dirty);
+        if !channel.is_open() || connection.is_socket_gone {
             return;
         }
-        let mut output = std::mem::take(self.output(slot));
-        let channel = &mut self.channels[address.slot as usize];
+        self.spares.equip(&mut connection.output);
         let consumer = &mut channel.consumers[front_consumer as usize];
         let delivery_tag = if consumer.no_ack {
             channel.tags.push_no_ack()
@@ -49,11 +49,10 @@ impl Front {
             exchange: content.exchange,
             routing_key: content.routing_key,
         };
-        write_deliver(&mut output, number, frame_max, &deliver, content.properties, content.body);
-        if channel.global.is_on() {
-            channel.global.handle_delivered(consumer.no_ack);
-        }
-        self.connection(slot).expect("just seen").output = output;
+        let (output, frame_max) = (&mut connection.output, connection.frame_max);
+        let (properties, body) = (content.properties, content.body);
+        write_deliver(output, channel.number, frame_max, &deliver, properties, body);
+        channel.global.handle_delivered(consumer.no_ack);
     }
 
     /// Writes the answer to a basic.get. `holder` says by which name its home knows it.

@@ -72,14 +72,44 @@ pub(crate) struct Front {
     pub(crate) destinations: Vec<Destination>,
     /// Runs of the settlement at hand; kept for its memory.
     pub(crate) runs: Vec<Run>,
-    /// Buffers for reuse, for output and for input that is being parsed.
-    spare_buffers: Vec<Vec<u8>>,
-    /// Small ones, which hold the heads of frames between two reads.
-    spare_heads: Vec<Vec<u8>>,
+    spares: Spares,
     /// Lines for the log.
     pub(crate) reports: VecDeque<Report>,
     /// Unsent output and half-received messages of all connections, in bytes.
     pub(crate) buffered_bytes: usize,
+}
+
+/// Buffers for reuse, all of them empty.
+#[derive(Debug, Default)]
+struct Spares {
+    /// For output, and for input that is being parsed.
+    buffers: Vec<Vec<u8>>,
+    /// Small ones, which hold the heads of frames between two reads.
+    heads: Vec<Vec<u8>>,
+}
+
+impl Spares {
+    /// Gives an output a buffer if it has none and there is one.
+    fn equip(&mut self, output: &mut Vec<u8>) {
+        if output.capacity() == 0
+            && let Some(buffer) = self.buffers.pop().or_else(|| self.heads.pop())
+        {
+            *output = buffer;
+        }
+    }
+
+    fn of(&mut self, is_small: bool) -> &mut Vec<Vec<u8>> {
+        if is_small { &mut self.heads } else { &mut self.buffers }
+    }
+}
+
+/// The channel that an address of this shard names, unless its slot has passed on.
+fn find_channel(
+    channels: &mut Slab<Box<Channel>>,
+    address: ChannelAddress,
+) -> Option<&mut Channel> {
+    let channel = channels.get_mut(address.slot as usize)?;
+    (channel.generation == address.generation).then_some(&mut **channel)
 }
 
 /// Buffers kept for reuse, and how large each may be.
@@ -104,8 +134,7 @@ impl Front {
             bulk_per_tick,
             destinations: Vec::new(),
             runs: Vec::new(),
-            spare_buffers: Vec::new(),
-            spare_heads: Vec::new(),
+            spares: Spares::default(),
             reports: VecDeque::new(),
             buffered_bytes: 0,
         }
@@ -152,11 +181,7 @@ impl Front {
     /// The output buffer of a connection; takes one from the spare ones when it has none.
     pub(crate) fn output(&mut self, slot: ConnectionSlot) -> &mut Vec<u8> {
         let connection = self.connections[slot.index()].as_deref_mut().expect("the slot is in use");
-        if connection.output.capacity() == 0
-            && let Some(buffer) = self.spare_buffers.pop().or_else(|| self.spare_heads.pop())
-        {
-            connection.output = buffer;
-        }
+        self.spares.equip(&mut connection.output);
         &mut connection.output
     }
 
@@ -167,7 +192,7 @@ impl Front {
             return;
         }
         let is_small = bytes <= IDLE_BUFFER_BYTES_MAX;
-        let spares = if is_small { &mut self.spare_heads } else { &mut self.spare_buffers };
+        let spares = self.spares.of(is_small);
         if spares.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
             spares.push(buffer);
@@ -178,7 +203,7 @@ impl Front {
     /// an idle connection may hold it for long.
     pub(crate) fn input_buffer(&mut self, bytes: usize) -> Vec<u8> {
         let is_small = bytes <= IDLE_BUFFER_BYTES_MAX;
-        let spares = if is_small { &mut self.spare_heads } else { &mut self.spare_buffers };
+        let spares = self.spares.of(is_small);
         let mut buffer = spares.pop().unwrap_or_default();
         if is_small {
             buffer.reserve_exact(bytes);
@@ -196,10 +221,7 @@ impl Front {
     /// Puts a connection into the tick's list of those with output.
     pub(crate) fn mark_dirty(&mut self, slot: ConnectionSlot) {
         let connection = self.connections[slot.index()].as_deref_mut().expect("the slot is in use");
-        if !connection.is_dirty {
-            connection.is_dirty = true;
-            self.dirty.push(slot);
-        }
+        connection.mark_dirty(slot, &mut self.dirty);
     }
 
     /// Puts a channel into the tick's list of those with confirms to send.
@@ -214,8 +236,7 @@ impl Front {
     /// The channel that an address names, unless its slot has passed on.
     pub(crate) fn channel_at(&mut self, address: ChannelAddress) -> Option<&mut Channel> {
         assert_eq!(address.shard, self.shard, "an answer came to another shard");
-        let channel = self.channels.get_mut(address.slot as usize)?;
-        (channel.generation == address.generation).then_some(&mut **channel)
+        find_channel(&mut self.channels, address)
     }
 }
 
