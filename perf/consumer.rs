@@ -182,6 +182,15 @@ impl Consumer {
         }
     }
 
+    /// Settles all that it has received, whether the work on it is done or not: what is left over
+    /// when its connection closes would go to another consumer and look doubled.
+    pub(crate) fn settle_all(&mut self, out: &mut Vec<u8>) {
+        while let Some((delivery, _)) = self.working.pop_front() {
+            self.settle(delivery, out);
+        }
+        self.settle_rest(out);
+    }
+
     fn write_settlement(&self, tag: u64, multiple: bool, out: &mut Vec<u8>) {
         if self.rules.nack {
             write_nack(out, self.channel, tag, multiple, self.rules.requeue);
@@ -222,6 +231,18 @@ mod tests {
         assert_eq!(settlements(RULES, 2, false), [(80, 1, 0), (80, 2, 0)]);
         let groups = ConsumerRules { settle_every: 3, ..RULES };
         assert_eq!(settlements(groups, 7, false), [(80, 3, 1), (80, 6, 1)]);
+    }
+
+    #[test]
+    fn slow_consumer_leaves_nothing_unsettled_when_it_ends() {
+        let rules = ConsumerRules { settle_every: 3, service_ns: 1_000, ..RULES };
+        let mut consumer = Consumer::new(1, 0, rules);
+        let mut out = Vec::new();
+        (1..=5).for_each(|tag| consumer.handle_delivery(Delivery::new(tag, false), 0, &mut out));
+        assert_eq!(out.len(), 0);
+        consumer.settle_all(&mut out);
+        assert_eq!(out.len(), 2 * FRAME_BYTES);
+        assert_eq!(consumer.poll_due(u64::MAX, &mut out), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Core<'_> {
 
     pub(super) fn close(&mut self) {
         for index in 0..self.roles.consumers.len() {
-            self.settle(index, Consumer::settle_rest);
+            self.settle(index, Consumer::settle_all);
         }
         self.finish_recording();
         for index in 0..self.links.len() {
