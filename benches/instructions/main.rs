@@ -9,7 +9,7 @@
 //! that much on every message. One that is lower fails too: were the old value left in place, the
 //! next change could cost all that was won and nobody would see it. So whoever makes a message
 //! cheaper, or dearer for a good reason, records and commits the counts with the change itself.
-//! Besides, a queue whose clients sit on the other core may cost 1.5 times the local path.
+//! Besides, a queue whose clients sit on the other core may cost 1.5 times the local path (see `PAIRS`).
 //!
 //! **Counting.** Each case runs twice, with few rounds and with many. The difference, by the
 //! messages between, is what one costs once all is warm; start, set-up and end cancel out. Seeds
@@ -42,14 +42,14 @@ use counts::Counts;
 use judge::{Verdict, judge, margin};
 use toolchain::Toolchain;
 
-/// The path over the mesh and the local one beside which it is judged.
-const PAIRS: [(&str, &str); 3] = [
-    ("mesh path, auto-ack, 16 B", "local path, auto-ack, 16 B"),
-    ("mesh path, acks and confirms, 16 B", "local path, acks and confirms, 16 B"),
-    ("mesh path, auto-ack, 1 KiB", "local path, auto-ack, 1 KiB"),
+/// The path over the mesh, the local one beside which it is judged, and how many times that it may
+/// cost. A body is copied three times on its way over the mesh and back, and once when its message
+/// passes through locally: of 1 KiB, that alone is 0.2 times the local path.
+const PAIRS: [(&str, &str, f64); 3] = [
+    ("mesh path, auto-ack, 16 B", "local path, auto-ack, 16 B", 1.5),
+    ("mesh path, acks and confirms, 16 B", "local path, acks and confirms, 16 B", 1.5),
+    ("mesh path, auto-ack, 1 KiB", "local path, auto-ack, 1 KiB", 1.65),
 ];
-/// What the mesh may cost, times the local path.
-const MESH_TO_LOCAL_MAX: f64 = 1.5;
 const RECORD_COMMAND: &str = "cargo run --example instructions -- --record";
 
 fn main() -> ExitCode {
@@ -147,10 +147,10 @@ fn say_ratios(counted: &[(String, f64)]) -> Vec<String> {
         found.unwrap_or_else(|| panic!("{name} is a case")).1
     };
     let mut failures = Vec::new();
-    for (mesh, local) in PAIRS {
+    for (mesh, local, most) in PAIRS {
         let ratio = of(mesh) / of(local);
-        println!("{mesh}: {ratio:.2} times the local path (at most {MESH_TO_LOCAL_MAX})");
-        if ratio > MESH_TO_LOCAL_MAX {
+        println!("{mesh}: {ratio:.2} times the local path (at most {most})");
+        if ratio > most {
             failures.push(format!("{mesh}: {ratio:.2} times the local path is too much"));
         }
     }
