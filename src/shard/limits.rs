@@ -29,7 +29,7 @@ pub const PUBLISH_CREDIT_BYTES: i64 = 4 << 20;
 /// What a parcel costs beside the bytes it carries.
 pub const PARCEL_COST_BYTES: usize = 64;
 /// Up to this size a body is copied into the ring's byte area; above it its buffer moves.
-pub const BODY_COPY_BYTES_MAX: usize = 16 << 10;
+pub const BODY_COPY_BYTES_MAX: usize = 4 << 10;
 
 /// Unsent output at which a connection's input pauses: its answers must be read first.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
