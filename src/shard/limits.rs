@@ -64,6 +64,13 @@ pub const HALF_RECEIVED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 /// What the publishes of all uncommitted transactions of one connection may hold together.
 pub const UNCOMMITTED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 
+/// While memory is over its limit, the half-received messages and uncommitted transactions of all
+/// connections of a shard grow to this together, as publishers that wait in the middle of a message
+/// would keep what they hold. Beyond it, a connection's grow to its fair share only.
+pub const UNFINISHED_OVER_LIMIT_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
+/// That share.
+pub const UNFINISHED_FAIR_BYTES: usize = 1 << 20;
+
 /// Lines for the log that wait to be written.
 pub const REPORTS_WAITING_MAX: usize = 64;
 /// Characters of such a line.

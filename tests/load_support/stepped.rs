@@ -155,6 +155,13 @@ impl World {
         self.shards[shard].handle(Event::Received { connection: slot, bytes }, self.now);
     }
 
+    /// More memory is used than may be.
+    pub(crate) fn exceed_memory(&mut self) {
+        for shard in &mut self.shards {
+            shard.handle(Event::MemoryChanged { is_over_limit: true }, self.now);
+        }
+    }
+
     /// Takes what a shard has for a client; tells its octets.
     pub(crate) fn send(&mut self, client: usize) -> usize {
         let Client { shard, slot, .. } = self.clients[client];

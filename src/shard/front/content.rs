@@ -11,7 +11,10 @@ use haremq_protocol::reply::{ProtocolError, ReplyCode};
 use super::Flow;
 use super::channel::{Channel, Waiting};
 use crate::event::ConnectionSlot;
-use crate::limits::{BODY_COPY_BYTES_MAX, HALF_RECEIVED_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    BODY_COPY_BYTES_MAX, HALF_RECEIVED_BYTES_MAX, MESSAGE_BYTES_MAX, UNFINISHED_FAIR_BYTES,
+    UNFINISHED_OVER_LIMIT_BYTES_MAX,
+};
 use crate::shard::Shard;
 
 /// A publish whose content has not all come. Its buffers are kept for the channel's next one.
@@ -275,21 +278,34 @@ impl Shard {
 
     /// Counts what a half-received message holds.
     fn hold(&mut self, slot: ConnectionSlot, bytes: usize) -> Result<(), ProtocolError> {
-        let connection = self.connection_mut(slot);
-        if connection.half_received_bytes + bytes > HALF_RECEIVED_BYTES_MAX {
+        let held = self.connection_mut(slot).half_received_bytes + bytes;
+        if held > HALF_RECEIVED_BYTES_MAX {
             let text =
                 format!("half-received messages hold more than {HALF_RECEIVED_BYTES_MAX} bytes");
             return Err(ProtocolError::new(ReplyCode::ResourceError, text));
         }
-        connection.half_received_bytes += bytes;
+        if self.is_out_of_memory_for(held, bytes) {
+            let text = format!("half-received messages hold {held} bytes, and memory is used up");
+            return Err(ProtocolError::new(ReplyCode::ResourceError, text));
+        }
+        self.connection_mut(slot).half_received_bytes = held;
         self.front.buffered_bytes += bytes;
+        self.front.unfinished_bytes += bytes;
         Ok(())
+    }
+
+    /// Whether what a connection has not finished may not grow by `bytes` to `held`.
+    pub(crate) fn is_out_of_memory_for(&self, held: usize, bytes: usize) -> bool {
+        self.is_over_limit
+            && held > UNFINISHED_FAIR_BYTES
+            && self.front.unfinished_bytes + bytes > UNFINISHED_OVER_LIMIT_BYTES_MAX
     }
 
     fn release_held(&mut self, slot: ConnectionSlot, bytes: usize) {
         let connection = self.connection_mut(slot);
         connection.half_received_bytes -= bytes;
         self.front.buffered_bytes -= bytes;
+        self.front.unfinished_bytes -= bytes;
     }
 }
 

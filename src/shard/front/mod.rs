@@ -77,6 +77,8 @@ pub(crate) struct Front {
     pub(crate) reports: VecDeque<Report>,
     /// Unsent output and half-received messages of all connections, in bytes.
     pub(crate) buffered_bytes: usize,
+    /// Half-received messages and uncommitted transactions among them.
+    pub(crate) unfinished_bytes: usize,
 }
 
 /// Buffers for reuse, all of them empty.
@@ -137,6 +139,7 @@ impl Front {
             spares: Spares::default(),
             reports: VecDeque::new(),
             buffered_bytes: 0,
+            unfinished_bytes: 0,
         }
     }
 

@@ -116,13 +116,19 @@ impl Shard {
     ) -> Result<(), ProtocolError> {
         let bytes = publish.bytes();
         let slot = self.front.channels[channel as usize].connection;
-        let connection = self.connection_mut(slot);
-        if connection.uncommitted_bytes + bytes > UNCOMMITTED_BYTES_MAX {
-            let text = format!("transactions hold more than {UNCOMMITTED_BYTES_MAX} bytes");
+        let held = self.connection_mut(slot).uncommitted_bytes + bytes;
+        let refuse = |text| {
             let error = ProtocolError::new(ReplyCode::PreconditionFailed, text);
-            return Err(error.of(PUBLISH.0, PUBLISH.1));
+            Err(error.of(PUBLISH.0, PUBLISH.1))
+        };
+        if held > UNCOMMITTED_BYTES_MAX {
+            return refuse(format!("transactions hold more than {UNCOMMITTED_BYTES_MAX} bytes"));
         }
-        connection.uncommitted_bytes += bytes;
+        if self.is_out_of_memory_for(held, bytes) {
+            return refuse(format!("transactions hold {held} bytes, and memory is used up"));
+        }
+        self.connection_mut(slot).uncommitted_bytes = held;
+        self.front.unfinished_bytes += bytes;
         let entry = &mut self.front.channels[channel as usize];
         let transaction = entry.transaction.as_mut().expect("the caller has looked");
         transaction.bytes += bytes;
@@ -277,6 +283,7 @@ impl Shard {
         transaction.owed = 0;
         let slot = entry.connection;
         self.front.buffered_bytes -= bytes;
+        self.front.unfinished_bytes -= bytes;
         self.connection_mut(slot).uncommitted_bytes -= bytes;
     }
 }
