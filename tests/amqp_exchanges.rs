@@ -2,11 +2,11 @@
 
 mod support;
 
-use haremq_protocol::method::{AMQPClass, exchange, queue};
+use haremq_protocol::method::{AMQPClass, basic, exchange, queue};
 use haremq_protocol::properties::BasicProperties;
 use haremq_protocol::types::{AMQPValue, FieldTable};
 
-use support::{Client, IntoMethod, Post, arguments, long, on_each_core, text};
+use support::{Client, Event, IntoMethod, Post, arguments, long, on_each_core, text};
 
 fn declare(exchange: &str, kind: &str) -> exchange::Declare {
     exchange::Declare { exchange: exchange.into(), kind: kind.into(), ..Default::default() }
@@ -411,5 +411,59 @@ fn a_queue_or_exchange_with_many_bindings_is_gone_with_all_of_them() {
         client.call(1, declare(name, "topic"));
         publish(client, name, "a.4999", "x");
         assert_eq!(client.count(1, name), (1, 0));
+    });
+}
+
+#[test]
+fn what_names_an_exchange_that_is_losing_many_bindings_waits_until_it_is_gone() {
+    on_each_core("exchanges-losing", |client, name| {
+        client.call(1, declare(name, "topic"));
+        client.declare(1, name);
+        for at in 0..5_000 {
+            let mut bind = bind(name, name, &format!("a.{at}"), FieldTable::default());
+            bind.nowait = true;
+            client.send(1, bind);
+        }
+        client.count(1, name);
+        client.open(2);
+        client.send(1, exchange::Delete { exchange: name.into(), ..Default::default() });
+        client.send(2, bind(name, name, "late", FieldTable::default()));
+        assert!(matches!(client.method(1), AMQPClass::Exchange(exchange::AMQPMethod::DeleteOk(_))));
+        let text = format!("NOT_FOUND - no exchange '{name}' in vhost '/'");
+        client.refusal(2).assert(404, &text);
+    });
+}
+
+#[test]
+fn cancel_ok_means_that_its_auto_delete_queue_is_gone_with_many_bindings_as_with_few() {
+    on_each_core("exchanges-cancel", |client, name| {
+        client.call(1, declare(name, "topic"));
+        let mut queues = Vec::new();
+        for channel in [1, 2] {
+            if channel == 2 {
+                client.open(2);
+            }
+            // Those that the broker names live on the connection's own core.
+            let auto_delete = queue::Declare { auto_delete: true, ..Default::default() };
+            queues.push(client.declare_as(channel, auto_delete));
+            client.consume(channel, &queues[usize::from(channel) - 1], "t");
+        }
+        for at in 0..5_000 {
+            let mut bind = bind(&queues[0], name, &format!("a.{at}"), FieldTable::default());
+            bind.nowait = true;
+            client.send(1, bind);
+        }
+        client.count(1, &queues[0]);
+        for channel in [1, 2] {
+            let cancel = basic::Cancel { consumer_tag: "t".into(), nowait: false };
+            client.send(channel, cancel);
+        }
+        client.method(1);
+        let post = Post { key: &queues[0], mandatory: true, body: b"x", ..Default::default() };
+        client.publish(1, &post);
+        assert!(matches!(client.event(1), Event::Return { .. }));
+        client.method(2);
+        client.publish(2, &Post { key: &queues[1], ..post });
+        assert!(matches!(client.event(2), Event::Return { .. }));
     });
 }

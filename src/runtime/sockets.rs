@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) socket: Option<SocketId>,
     /// Not to be read at present.
     pub(crate) is_stopped: bool,
+    /// When it was stopped last.
+    stopped_at: Option<Instant>,
     /// In the list of sockets that were stopped.
     is_watched: bool,
     /// In the list of sockets to read.
@@ -44,6 +46,7 @@ impl Sockets {
         let entry = Entry {
             socket: Some(socket),
             is_stopped: false,
+            stopped_at: None,
             is_watched: false,
             is_listed: false,
             awaits_writable: false,
@@ -94,6 +97,7 @@ impl Sockets {
     pub(crate) fn stop(&mut self, slot: ConnectionSlot, now: Instant) {
         let entry = &mut self.entries[slot.0 as usize];
         entry.is_stopped = true;
+        entry.stopped_at = Some(now);
         if let (Some(socket), false) = (entry.socket, entry.is_watched) {
             entry.is_watched = true;
             self.watched.push_back((socket, now + STOPPED_LOOK));
@@ -114,8 +118,12 @@ impl Sockets {
             };
             let entry = self.entry(slot);
             entry.is_watched = entry.is_stopped;
-            if entry.is_stopped {
-                self.watched.push_back((socket, now + STOPPED_LOOK));
+            if !entry.is_stopped {
+                continue;
+            }
+            let rests_for_long = entry.stopped_at.is_some_and(|at| now >= at + STOPPED_LOOK);
+            self.watched.push_back((socket, now + STOPPED_LOOK));
+            if rests_for_long {
                 return Some((slot, socket));
             }
         }

@@ -39,6 +39,24 @@ pub enum Command {
     UnbindExchange(ExchangeBinding),
 }
 
+impl Command {
+    /// Who asks, and the names, as received, of the queue and the exchanges that it is about.
+    pub fn ends(&self) -> (Origin, Option<&str>, [Option<&str>; 2]) {
+        match self {
+            Command::DeclareExchange(wish) => (wish.origin, None, [Some(&wish.exchange), None]),
+            Command::DeleteExchange(wish) => (wish.origin, None, [Some(&wish.exchange), None]),
+            Command::DeclareQueue(wish) => (wish.origin, Some(&wish.queue), [None; 2]),
+            Command::DeleteQueue(wish) => (wish.origin, Some(&wish.queue), [None; 2]),
+            Command::BindQueue(wish) | Command::UnbindQueue(wish) => {
+                (wish.origin, Some(&wish.queue), [Some(&wish.exchange), None])
+            }
+            Command::BindExchange(wish) | Command::UnbindExchange(wish) => {
+                (wish.origin, None, [Some(&wish.source), Some(&wish.destination)])
+            }
+        }
+    }
+}
+
 /// The fields of `exchange.declare`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeclareExchange {

@@ -15,6 +15,8 @@ use super::{Context, Queue};
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     commands: VecDeque<Command>,
+    /// How many of them bring messages back.
+    bringing_back: usize,
     /// Messages that the purge under way has dropped.
     purged: u64,
 }
@@ -24,19 +26,35 @@ impl Backlog {
         self.commands.is_empty()
     }
 
-    /// Messages before the head come or go: who takes one now would take one too new.
+    /// Messages before the head come or go, or are about to: who takes one now would take one too
+    /// new.
     pub(super) fn is_reordering(&self) -> bool {
-        let under_way = self.commands.front();
-        under_way
-            .is_some_and(|command| brings_back(command) || matches!(command, Command::Purge { .. }))
+        self.bringing_back > 0 || matches!(self.commands.front(), Some(Command::Purge { .. }))
     }
 
     /// Messages may come back.
     pub(super) fn brings_back(&self) -> bool {
-        self.commands.iter().any(brings_back)
+        self.bringing_back > 0
+    }
+
+    fn push_back(&mut self, command: Command) {
+        self.bringing_back += usize::from(brings_back(&command));
+        self.commands.push_back(command);
+    }
+
+    fn push_front(&mut self, command: Command) {
+        self.bringing_back += usize::from(brings_back(&command));
+        self.commands.push_front(command);
+    }
+
+    fn pop_front(&mut self) -> Option<Command> {
+        let command = self.commands.pop_front()?;
+        self.bringing_back -= usize::from(brings_back(&command));
+        Some(command)
     }
 
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Command> + use<> {
+        self.bringing_back = 0;
         std::mem::take(&mut self.commands).into_iter()
     }
 }
@@ -54,19 +72,18 @@ impl Queue {
         command: Command,
         context: &mut Context<'_>,
     ) {
-        let rest = if self.backlog.is_empty() {
-            self.carry_out(now, command, context)
-        } else {
-            Some(command)
-        };
-        self.backlog.commands.extend(rest);
+        if !self.backlog.is_empty() {
+            self.backlog.push_back(command);
+        } else if let Some(rest) = self.carry_out(now, command, context) {
+            self.backlog.push_back(rest);
+        }
     }
 
     /// As far as the budget goes.
     pub(super) fn carry_on(&mut self, now: Time, context: &mut Context<'_>) {
-        while let Some(command) = self.backlog.commands.pop_front() {
+        while let Some(command) = self.backlog.pop_front() {
             if let Some(rest) = self.carry_out(now, command, context) {
-                self.backlog.commands.push_front(rest);
+                self.backlog.push_front(rest);
                 return;
             }
         }

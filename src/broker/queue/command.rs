@@ -118,6 +118,11 @@ pub enum Command {
         /// Tells its requests apart; comes back in the answer.
         request: u32,
     },
+    /// The channel is about to be closed: its consumers go, what it holds stays until then.
+    StopChannel {
+        /// The channel.
+        channel: ChannelAddress,
+    },
     /// The channel is gone: its consumers go at once, all it holds is requeued (ACK-30). Answered
     /// by `ChannelClosed`. In order.
     CloseChannel {

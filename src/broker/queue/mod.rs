@@ -122,6 +122,7 @@ impl Queue {
             | Command::Get { .. }
             | Command::Count { .. }
             | Command::Purge { .. } => self.apply_in_order(now, command, context),
+            Command::StopChannel { channel } => self.stop_channel(now, channel, context),
             Command::CloseChannel { channel } => {
                 self.stop_channel(now, channel, context);
                 self.apply_in_order(now, command, context);

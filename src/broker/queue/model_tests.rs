@@ -361,6 +361,7 @@ impl Model {
             }
             Command::Touch => self.lease_from = now,
             Command::Dispatch { budget } => self.dispatch(budget),
+            Command::StopChannel { .. } => unreachable!("a close does it, too"),
             Command::TimerFired | Command::Continue | Command::Retire { .. } => {
                 unreachable!("done by the world")
             }

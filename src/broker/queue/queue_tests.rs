@@ -269,6 +269,30 @@ fn what_was_acked_before_its_channel_closed_does_not_come_back() {
 }
 
 #[test]
+fn nothing_newer_is_delivered_while_acks_go_before_what_comes_back() {
+    let (mut bench, consumer) = bench_with_small_slices();
+    let (channel, first, last, outcome) = (channel(1), 0, 3, Outcome::Acked);
+    bench.apply(Command::Settle { channel, consumer, first, last, outcome });
+    bench.apply(Command::CloseChannel { channel });
+    bench.publish_all(6..7);
+    while bench.queue.is_unfinished() {
+        assert_eq!(bench.dispatch(), []);
+        bench.apply(Command::Continue);
+    }
+    assert_eq!(bench.dispatch(), [(2, 4, true), (2, 5, true), (2, 6, false)]);
+}
+
+#[test]
+fn stopped_channel_gets_nothing_and_keeps_what_it_holds() {
+    let (mut bench, consumer) = bench_with_small_slices();
+    bench.apply(Command::StopChannel { channel: channel(1) });
+    bench.publish_all(6..8);
+    assert_eq!(bench.dispatch(), [(2, 6, false), (2, 7, false)]);
+    bench.settle(1, consumer, 0, Outcome::Acked);
+    assert_eq!((bench.queue.unacked_count(), bench.queue.consumer_count()), (5 + 2, 1));
+}
+
+#[test]
 fn acks_in_slices_do_not_hold_up_deliveries() {
     let (mut bench, consumer) = bench_with_small_slices();
     let (channel, first, last, outcome) = (channel(1), 0, 4, Outcome::Acked);

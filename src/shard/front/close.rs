@@ -46,8 +46,12 @@ impl Shard {
         self.drop_content(slot, channel);
         self.forget_publishes(channel);
         // What was acked is not to come back: its queues hear of that first.
-        if self.front.channels[channel as usize].settling.is_none() {
+        let entry = &self.front.channels[channel as usize];
+        let address = entry.address(self.id, channel);
+        if entry.settling.is_none() {
             self.let_go(channel);
+        } else {
+            self.ask_homes_of(channel, || Request::StopChannel { channel: address });
         }
         self.resume_if_paused_on(slot, channel);
         self.continue_draining(channel);
@@ -55,10 +59,14 @@ impl Shard {
 
     /// Every home that knows of the ending channel is told so.
     pub(crate) fn let_go(&mut self, channel: u32) {
-        let entry = &self.front.channels[channel as usize];
-        let (homes, address) = (entry.homes, entry.address(self.id, channel));
+        let address = self.front.channels[channel as usize].address(self.id, channel);
+        self.ask_homes_of(channel, || Request::CloseChannel { channel: address });
+    }
+
+    fn ask_homes_of(&mut self, channel: u32, request: impl Fn() -> Request) {
+        let homes = self.front.channels[channel as usize].homes;
         for home in (0..self.shards).filter(|home| homes & (1 << home) != 0) {
-            self.request(ShardId(home), Request::CloseChannel { channel: address });
+            self.request(ShardId(home), request());
         }
     }
 

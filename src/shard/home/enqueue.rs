@@ -103,6 +103,7 @@ impl Shard {
         let Some(Effect::Passed { channel, front_consumer }) = self.home.effects.pop() else {
             return false;
         };
+        assert!(self.home.effects.is_empty(), "a message that passes through is all that happens");
         if channel.shard == self.id {
             self.front.deliver(self.id, channel, front_consumer, 0, false, content);
             self.counters.delivered += 1;

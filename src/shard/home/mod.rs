@@ -84,8 +84,10 @@ pub(crate) struct Home {
     pub(crate) touched: VecDeque<QueueId>,
     pub(crate) log: Log,
     pub(crate) unsynced: VecDeque<Unsynced>,
-    /// Queues that this home has retired by itself, and those of them that every shard has
-    /// forgotten. The writer answers in order.
+    /// Queues that this home has retired by itself, oldest first, and whether every shard has
+    /// forgotten them; those that are forgotten at the front are taken out.
+    pub(crate) retired: VecDeque<(QueueId, bool)>,
+    /// How many there were, and how many have been taken out.
     pub(crate) retirements_begun: u64,
     pub(crate) retirements_done: u64,
     pub(crate) deferred: VecDeque<Deferred>,
@@ -121,6 +123,7 @@ impl Home {
             touched: VecDeque::new(),
             log: Log::new(),
             unsynced: VecDeque::new(),
+            retired: VecDeque::new(),
             retirements_begun: 0,
             retirements_done: 0,
             deferred: VecDeque::new(),

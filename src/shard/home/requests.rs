@@ -28,6 +28,7 @@ impl Shard {
             Request::Count { channel, queue, request } => {
                 self.ask(channel, queue, Command::Count { channel, request });
             }
+            Request::StopChannel { channel } => self.handle_stop_channel(channel),
             Request::CloseChannel { channel } => self.handle_close_channel(channel),
             Request::GiveBack { connection, bytes } => self.handle_give_back(connection, bytes),
             Request::ForgetConnection { connection } => self.handle_forget_connection(connection),
@@ -79,8 +80,13 @@ impl Shard {
         if !self.home.queues.contains_key(&queue) {
             return self.answer_for_gone(queue, command);
         }
-        self.home.note_channel(channel, queue);
         self.apply_and_carry_out(queue, command);
+        let holds = matches!(command, Command::Consume(_) | Command::Get { no_ack: false, .. });
+        let entry = self.home.queues.get(&queue);
+        // What waits its turn is to be answered before the channel is let go of.
+        if holds || entry.is_some_and(|entry| entry.queue.is_unfinished()) {
+            self.home.note_channel(channel, queue);
+        }
     }
 
     /// What a command is answered whose queue is gone.
@@ -121,6 +127,13 @@ impl Shard {
     ) {
         self.apply_and_carry_out(queue, Command::Cancel { channel, consumer });
         self.answer_after_retirements(channel, Answer::Cancelled { channel, front_consumer });
+    }
+
+    fn handle_stop_channel(&mut self, channel: ChannelAddress) {
+        let queues = self.home.channels.get(&channel).cloned().unwrap_or_default();
+        for queue in queues {
+            self.apply_and_carry_out(queue, Command::StopChannel { channel });
+        }
     }
 
     fn handle_close_channel(&mut self, channel: ChannelAddress) {

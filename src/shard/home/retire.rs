@@ -58,6 +58,7 @@ impl Shard {
         if self.home.queues.contains_key(&queue) {
             // First: what waits at the queue is answered when it goes, and waits for this.
             self.home.retirements_begun += 1;
+            self.home.retired.push_back((queue, false));
             self.retire(queue, false, false);
             self.to_writer.push_back(ToWriter::Retired { queue });
         }
@@ -86,9 +87,15 @@ impl Shard {
         outcome
     }
 
-    /// Every shard has forgotten the next queue that this home retired by itself.
-    pub(crate) fn handle_deleted(&mut self, _queue: QueueId) {
-        self.home.retirements_done += 1;
+    /// Every shard has forgotten a queue that this home retired by itself.
+    pub(crate) fn handle_deleted(&mut self, queue: QueueId) {
+        let retired = &mut self.home.retired;
+        let place = retired.iter_mut().find(|(id, _)| *id == queue);
+        place.expect("it was retired here").1 = true;
+        while retired.front().is_some_and(|(_, is_forgotten)| *is_forgotten) {
+            retired.pop_front();
+            self.home.retirements_done += 1;
+        }
         let done = self.home.retirements_done;
         while self.home.deferred.front().is_some_and(|deferred| deferred.retirements <= done) {
             let deferred = self.home.deferred.pop_front().expect("just seen");

@@ -124,6 +124,11 @@ pub enum Request {
         /// Tells apart the commands of one channel that are under way.
         request: u32,
     },
+    /// A channel is about to be closed: its consumers get no more.
+    StopChannel {
+        /// The channel.
+        channel: ChannelAddress,
+    },
     /// Remove a channel's consumers and requeue what it holds.
     CloseChannel {
         /// The channel.

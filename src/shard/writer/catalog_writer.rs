@@ -40,7 +40,7 @@ pub struct CatalogWriter {
 pub(super) struct Wish {
     channel: ChannelAddress,
     request: u32,
-    command: Command,
+    pub(super) command: Command,
     known_gone: Option<QueueId>,
 }
 
@@ -152,6 +152,11 @@ impl CatalogWriter {
             let retiring = self.retiring.get_mut(&queue).expect("it was just found");
             return retiring.waiting.push(wish);
         }
+        let channel = wish.channel;
+        let Some(wish) = self.hold_wish_for_unbinding(wish) else {
+            self.held.entry(channel).or_default();
+            return;
+        };
         match self.catalog.plan(&wish.command) {
             Ok(Plan::Change(Delta::ExchangeDeleted { id }))
                 if self.has_many_bindings(BindingDestination::Exchange(id)) =>
@@ -166,15 +171,8 @@ impl CatalogWriter {
 
     /// The queue that a command concerns, if it is being retired.
     fn retiring_queue_of(&self, command: &Command) -> Option<QueueId> {
-        let (origin, name) = match command {
-            Command::DeclareQueue(declare) => (declare.origin, &declare.queue),
-            Command::DeleteQueue(delete) => (delete.origin, &delete.queue),
-            Command::BindQueue(binding) | Command::UnbindQueue(binding) => {
-                (binding.origin, &binding.queue)
-            }
-            _ => return None,
-        };
-        let name = strip_line_ends(name);
+        let (origin, name, _) = command.ends();
+        let name = strip_line_ends(name?);
         let queue = self.catalog.queue(origin.vhost, name.as_bytes())?.id;
         self.retiring.contains_key(&queue).then_some(queue)
     }

@@ -2,7 +2,7 @@
 //! slice goes when every shard has applied the last one: none falls behind, and no batch between
 //! shards has to wait for one that has.
 
-use haremq_broker::catalog::{BindingDestination, Delta};
+use haremq_broker::catalog::{BindingDestination, Delta, strip_line_ends};
 use haremq_broker::ids::{ExchangeId, ShardId};
 
 use super::CatalogWriter;
@@ -52,6 +52,32 @@ impl CatalogWriter {
         }
         self.begin_unbinding(end, Waiting::Letter(from, letter));
         None
+    }
+
+    /// Keeps a wish for later that names what loses its bindings: a bind would keep it from ever
+    /// losing the last, and would mean nothing. Returns any other.
+    pub(super) fn hold_wish_for_unbinding(&mut self, wish: Wish) -> Option<Wish> {
+        let named = |unbinding: &Unbinding| self.names(&wish, unbinding.end);
+        let Some(place) = self.unbinding.iter().position(named) else { return Some(wish) };
+        self.unbinding[place].waiting.push(Waiting::Wish(wish));
+        None
+    }
+
+    fn names(&self, wish: &Wish, end: BindingDestination) -> bool {
+        let (origin, queue, exchanges) = wish.command.ends();
+        match end {
+            BindingDestination::Queue(id) => {
+                let queue = queue.map(strip_line_ends);
+                let queue =
+                    queue.and_then(|name| self.catalog.queue(origin.vhost, name.as_bytes()));
+                queue.is_some_and(|queue| queue.id == id)
+            }
+            BindingDestination::Exchange(id) => exchanges
+                .into_iter()
+                .flatten()
+                .map(strip_line_ends)
+                .any(|name| self.catalog.exchange_id(origin.vhost, name.as_bytes()) == Some(id)),
+        }
     }
 
     /// The wish to delete an exchange is considered again when few of its bindings are left.
