@@ -31,6 +31,15 @@ fn bind_exchange(destination: &str, source: &str, key: &str) -> exchange::Bind {
     }
 }
 
+/// More bindings than go at once, with the keys `a.0` to `a.4999`.
+fn bind_many(client: &mut Client, queue: &str, exchange: &str) {
+    for at in 0..5_000 {
+        let mut bind = bind(queue, exchange, &format!("a.{at}"), FieldTable::default());
+        bind.nowait = true;
+        client.send(1, bind);
+    }
+}
+
 /// Publishes a text under a key.
 fn publish(client: &mut Client, exchange: &str, key: &str, body: &str) {
     client.publish(1, &Post { exchange, key, body: body.as_bytes(), ..Default::default() });
@@ -388,24 +397,20 @@ fn nowait_suppresses_the_answer_and_not_the_error() {
 #[test]
 fn a_queue_or_exchange_with_many_bindings_is_gone_with_all_of_them() {
     on_each_core("exchanges-many", |client, name| {
-        let bind_many = |client: &mut Client| {
+        let make = |client: &mut Client| {
             client.call(1, declare(name, "topic"));
             client.declare(1, name);
-            for at in 0..5_000 {
-                let mut bind = bind(name, name, &format!("a.{at}"), FieldTable::default());
-                bind.nowait = true;
-                client.send(1, bind);
-            }
+            bind_many(client, name, name);
             publish(client, name, "a.4999", "x");
             assert_eq!(client.count(1, name), (1, 0));
         };
-        bind_many(client);
+        make(client);
         client.call(1, queue::Delete { queue: name.into(), ..Default::default() });
         client.declare(1, name);
         publish(client, name, "a.4999", "x");
         assert_eq!(client.count(1, name), (0, 0));
 
-        bind_many(client);
+        make(client);
         client.call(1, exchange::Delete { exchange: name.into(), ..Default::default() });
         assert!(!exists(client, name));
         client.call(1, declare(name, "topic"));
@@ -419,11 +424,7 @@ fn what_names_an_exchange_that_is_losing_many_bindings_waits_until_it_is_gone() 
     on_each_core("exchanges-losing", |client, name| {
         client.call(1, declare(name, "topic"));
         client.declare(1, name);
-        for at in 0..5_000 {
-            let mut bind = bind(name, name, &format!("a.{at}"), FieldTable::default());
-            bind.nowait = true;
-            client.send(1, bind);
-        }
+        bind_many(client, name, name);
         client.count(1, name);
         client.open(2);
         client.send(1, exchange::Delete { exchange: name.into(), ..Default::default() });
@@ -448,11 +449,7 @@ fn cancel_ok_means_that_its_auto_delete_queue_is_gone_with_many_bindings_as_with
             queues.push(client.declare_as(channel, auto_delete));
             client.consume(channel, &queues[usize::from(channel) - 1], "t");
         }
-        for at in 0..5_000 {
-            let mut bind = bind(&queues[0], name, &format!("a.{at}"), FieldTable::default());
-            bind.nowait = true;
-            client.send(1, bind);
-        }
+        bind_many(client, &queues[0], name);
         client.count(1, &queues[0]);
         for channel in [1, 2] {
             let cancel = basic::Cancel { consumer_tag: "t".into(), nowait: false };
