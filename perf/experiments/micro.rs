@@ -5,6 +5,7 @@ mod costs;
 mod hop;
 mod loopback;
 mod samples;
+mod stalls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Experiment {
     Loopback(PlaceOptions),
     /// Batches through the ring between two cores.
     Hop(PlaceOptions),
+    /// How long CPUs stand still while nothing is asked of them.
+    Stalls(PlaceOptions),
 }
 
 /// Where to write besides.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Experiment::Costs(options) => costs::measure(&options),
         Experiment::Loopback(options) => loopback::measure(options),
         Experiment::Hop(options) => hop::measure(options),
+        Experiment::Stalls(options) => stalls::measure(options),
     };
     match measured {
         Ok(figures) => {
