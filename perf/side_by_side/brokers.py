@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -59,6 +60,12 @@ class Broker:
         self.stop()
         self.start()
 
+    def pause(self):
+        """Keeps it from running while another one is measured, if it is ours."""
+
+    def resume(self):
+        """Lets it run again."""
+
 
 class Local(Broker):
     """A broker that is started here, on a free port, pinned to one CPU."""
@@ -93,8 +100,21 @@ class Local(Broker):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
+    def pause(self):
+        self.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.send_signal(signal.SIGCONT)
+
+    def send_signal(self, number):
+        """To the broker's own process, while it runs."""
+        if self.started is not None and not self.started.has_ended():
+            os.kill(self.pid, number)
+
     def stop(self):
         if self.started is not None:
+            # A paused one would not hear that it shall end.
+            self.resume()
             self.started.stop()
             self.started = None
             self.pid = None

@@ -172,7 +172,7 @@ def notes(record):
     yield f"{scale['seconds']:g} s each after {scale['warmup']:g} s of warm-up"
     yield " (quick: small, for a first look). " if record["quick"] else ". "
     yield "The brokers took turns within each round, in alternating order; the one that was not "
-    yield "measured ran idle on the same CPU. Each was started anew for m1, and where earlier runs "
+    yield "measured was stopped (SIGSTOP). Each was started anew for m1, and where earlier runs "
     yield "had left more than 256 MiB in its memory. "
     yield f"Broker on CPU {record['broker_cpu']}, client on CPU {record['client_cpu']}"
     yield " (two threads of one core)" if machine["share_a_core"] else ""
