@@ -185,9 +185,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).expect("the folder is there") {
             let path = entry.expect("an entry can be read").path();
             let name = path.file_name().expect("an entry has a name").to_string_lossy();
-            if path.is_file() {
+            if name == ".git" {
+                // git's own: a folder, or a file in a further work tree.
+            } else if path.is_file() {
                 found.push(path);
-            } else if path.is_dir() && !MADE.contains(&&*name) && name != ".git" {
+            } else if path.is_dir() && !MADE.contains(&&*name) {
                 folders.push(path);
             }
         }
