@@ -10,9 +10,13 @@ pub const PARCELS_PER_RING_AND_TICK: usize = 1024;
 /// Deliveries that a shard settles, and messages that come back or are purged one by one, in one
 /// tick. What is left over goes on in the next.
 pub const BULK_PER_TICK: u32 = 16_384;
+/// What it counts for when a queue lets go of a channel, beside the messages that come back: a look
+/// at a queue among 100,000 costs as much as so many messages of one queue.
+pub const BULK_PER_QUEUE: u32 = 16;
 /// Bindings that a shard drops at once, of a queue or exchange that goes.
 pub const BINDINGS_PER_DELTA: u32 = 1024;
-/// Messages of purged and deleted queues whose memory is given back in one tick.
+/// Messages of purged and deleted queues whose memory is given back in one tick, and likewise
+/// consumers of channels that are gone.
 pub const DISCARDS_PER_TICK: usize = 4096;
 
 /// How long a used queue keeps memory for reuse before it is looked at, in milliseconds.

@@ -178,6 +178,7 @@ impl Shard {
         self.home.has_work()
             || !self.front.resumable.is_empty()
             || !self.front.settling.is_empty()
+            || !self.front.remains.is_empty()
             || !self.front.dirty.is_empty()
             || !self.front.confirming.is_empty()
             || self.inboxes.iter().any(is_reading)
@@ -226,6 +227,7 @@ impl Shard {
         self.continue_queues();
         self.dispatch_queues();
         self.home.has_trash = self.home.store.empty_trash(DISCARDS_PER_TICK);
+        self.front.remains.free_some();
         self.sync_log();
         self.handle_local_answers();
         self.send_confirms();

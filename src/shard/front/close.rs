@@ -126,10 +126,13 @@ impl Shard {
     /// Nothing refers to the channel any more: its number and its slot may be used again.
     pub(crate) fn free_channel(&mut self, channel: u32) {
         let entry = self.front.channels.remove(channel as usize);
-        let connection = self.connection_mut(entry.connection);
+        let slot = entry.connection;
+        let connection = self.connection_mut(slot);
         connection.remove_channel(entry.number, channel);
-        if connection.state == State::Draining {
-            self.continue_draining_connection(entry.connection);
+        let is_draining = connection.state == State::Draining;
+        self.front.remains.add(entry);
+        if is_draining {
+            self.continue_draining_connection(slot);
         }
     }
 

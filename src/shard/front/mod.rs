@@ -15,6 +15,7 @@ mod flow;
 mod frames;
 mod handshake;
 mod publish;
+mod remains;
 mod settle;
 mod transactions;
 
@@ -34,6 +35,7 @@ use crate::report::Report;
 use crate::shard::Shard;
 use channel::Channel;
 use connection::Connection;
+use remains::Remains;
 
 /// Whether a connection's input goes on after a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct Front {
     /// Runs of the settlement at hand; kept for its memory.
     pub(crate) runs: Vec<Run>,
     spares: Spares,
+    /// Memory of channels that are gone.
+    pub(crate) remains: Remains,
     /// Lines for the log.
     pub(crate) reports: VecDeque<Report>,
     /// Unsent output and half-received messages of all connections, in bytes.
@@ -137,6 +141,7 @@ impl Front {
             destinations: Vec::new(),
             runs: Vec::new(),
             spares: Spares::default(),
+            remains: Remains::default(),
             reports: VecDeque::new(),
             buffered_bytes: 0,
             unfinished_bytes: 0,

@@ -3,6 +3,7 @@
 use haremq_broker::ids::QueueId;
 use haremq_broker::queue::{Command, Context, Delivery, Effect};
 
+use super::Unfinished;
 use super::requests::saturate;
 use crate::limits::{
     DELIVERIES_PER_QUEUE_AND_TICK_MIN, DELIVERIES_PER_TICK, SWEEP_MS, SWEPT_PER_TICK,
@@ -32,7 +33,7 @@ impl Shard {
         }
         if !entry.is_unfinished && entry.queue.is_unfinished() {
             entry.is_unfinished = true;
-            home.unfinished.push_back(id);
+            home.unfinished.push_back(Unfinished::Queue(id));
         }
         if !entry.is_touched {
             entry.is_touched = true;
@@ -173,10 +174,19 @@ impl Shard {
             if self.home.bulk_left == 0 {
                 return;
             }
-            let id = self.home.unfinished.pop_front().expect("counted");
-            let Some(entry) = self.home.queues.get_mut(&id) else {
-                continue;
-            };
+            match self.home.unfinished.pop_front().expect("counted") {
+                Unfinished::Queue(id) => self.continue_queue(id),
+                turn @ Unfinished::Channel(channel) => {
+                    if !self.tell_queues(channel) {
+                        self.home.unfinished.push_back(turn);
+                    }
+                }
+            }
+        }
+    }
+
+    fn continue_queue(&mut self, id: QueueId) {
+        if let Some(entry) = self.home.queues.get_mut(&id) {
             entry.is_unfinished = false;
             self.apply_and_carry_out(id, Command::Continue);
         }

@@ -3,6 +3,7 @@
 mod accept;
 mod effects;
 mod enqueue;
+mod leaving;
 mod requests;
 mod retire;
 
@@ -16,6 +17,7 @@ use haremq_storage::{Log, Lsn};
 
 use crate::mesh::Answer;
 pub(crate) use enqueue::Arrival;
+use leaving::Leaving;
 
 /// A queue and what its home keeps beside it.
 #[derive(Debug)]
@@ -33,6 +35,15 @@ impl HomeQueue {
     pub(crate) fn new(queue: Queue) -> HomeQueue {
         HomeQueue { queue, is_listed: false, is_touched: false, is_unfinished: false }
     }
+}
+
+/// What the budget of a tick did not suffice for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unfinished {
+    /// A queue that is not finished with a command.
+    Queue(QueueId),
+    /// A channel that not all of its queues know to be on its way out.
+    Channel(ChannelAddress),
 }
 
 /// An answer that waits until every shard has forgotten the queues retired before it.
@@ -73,13 +84,13 @@ pub(crate) struct Home {
     pub(crate) channels: BTreeMap<ChannelAddress, BTreeSet<QueueId>>,
     /// Queues with deliveries to make, in the order in which they got them.
     pub(crate) runnable: VecDeque<QueueId>,
-    /// Queues that go on with a command in the next tick.
-    pub(crate) unfinished: VecDeque<QueueId>,
+    /// What goes on in the next tick, each once.
+    pub(crate) unfinished: VecDeque<Unfinished>,
     /// What the commands of this tick may still go through.
     pub(crate) bulk_left: u32,
     pub(crate) bulk_per_tick: u32,
-    /// Channels that are to be let go of, and at how many queues that is not done.
-    pub(crate) closing: BTreeMap<ChannelAddress, usize>,
+    /// Channels that are to be let go of.
+    pub(crate) leaving: BTreeMap<ChannelAddress, Leaving>,
     /// Queues that may hold spare memory.
     pub(crate) touched: VecDeque<QueueId>,
     pub(crate) log: Log,
@@ -119,7 +130,7 @@ impl Home {
             unfinished: VecDeque::new(),
             bulk_left: bulk_per_tick,
             bulk_per_tick,
-            closing: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             touched: VecDeque::new(),
             log: Log::new(),
             unsynced: VecDeque::new(),
@@ -155,6 +166,15 @@ impl Home {
             assert!(!entry.queue.is_runnable() || entry.is_listed, "a runnable queue is listed");
             let is_known = !entry.queue.is_unfinished() || entry.is_unfinished;
             assert!(is_known, "an unfinished queue is listed");
+        }
+        for (channel, leaving) in &self.leaving {
+            let turn = Unfinished::Channel(*channel);
+            let turns = self.unfinished.iter().filter(|it| **it == turn).count();
+            assert_eq!(
+                turns,
+                usize::from(leaving.is_telling()),
+                "who has queues to tell is listed"
+            );
         }
         assert!(self.retirements_done <= self.retirements_begun);
     }

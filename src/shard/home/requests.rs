@@ -129,36 +129,6 @@ impl Shard {
         self.answer_after_retirements(channel, Answer::Cancelled { channel, front_consumer });
     }
 
-    fn handle_stop_channel(&mut self, channel: ChannelAddress) {
-        let queues = self.home.channels.get(&channel).cloned().unwrap_or_default();
-        for queue in queues {
-            self.apply_and_carry_out(queue, Command::StopChannel { channel });
-        }
-    }
-
-    fn handle_close_channel(&mut self, channel: ChannelAddress) {
-        let queues = self.home.channels.remove(&channel).unwrap_or_default();
-        // One more than there are, until all have been told.
-        self.home.closing.insert(channel, queues.len() + 1);
-        for queue in queues {
-            let command = Command::CloseChannel { channel };
-            if !self.apply_and_carry_out(queue, command) {
-                self.answer_for_gone(queue, command);
-            }
-        }
-        self.handle_closed_at_queue(channel);
-    }
-
-    /// One queue less holds something of a channel that is to be let go of.
-    pub(crate) fn handle_closed_at_queue(&mut self, channel: ChannelAddress) {
-        let left = self.home.closing.get_mut(&channel).expect("each queue lets go once");
-        *left -= 1;
-        if *left == 0 {
-            self.home.closing.remove(&channel);
-            self.answer_after_retirements(channel, Answer::ChannelClosed { channel });
-        }
-    }
-
     fn handle_give_back(&mut self, connection: ConnectionAddress, bytes: u32) {
         let window = *self
             .home
