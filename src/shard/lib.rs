@@ -12,6 +12,7 @@ pub mod mesh;
 mod report;
 mod shard;
 mod timers;
+mod turns;
 pub mod wheel;
 pub mod writer;
 

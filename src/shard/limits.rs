@@ -13,6 +13,9 @@ pub const BULK_PER_TICK: u32 = 16_384;
 /// What it counts for when a queue lets go of a channel, beside the messages that come back: a look
 /// at a queue among 100,000 costs as much as so many messages of one queue.
 pub const BULK_PER_QUEUE: u32 = 16;
+/// The least of either that is worth a turn: when this many times as many wait as go into a tick's
+/// budget, each still gets a turn in every tick.
+pub const BULK_PER_TURN_MIN: u32 = 16;
 /// Bindings that a shard drops at once, of a queue or exchange that goes.
 pub const BINDINGS_PER_DELTA: u32 = 1024;
 /// Messages of purged and deleted queues whose memory is given back in one tick, and likewise

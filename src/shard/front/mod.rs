@@ -17,6 +17,8 @@ mod handshake;
 mod publish;
 mod remains;
 mod settle;
+#[cfg(test)]
+mod settle_tests;
 mod transactions;
 
 use std::collections::VecDeque;
@@ -69,7 +71,7 @@ pub(crate) struct Front {
     pub(crate) settling: VecDeque<u32>,
     /// What the settlements of this tick may still go through.
     pub(crate) bulk_left: u32,
-    bulk_per_tick: u32,
+    pub(crate) bulk_per_tick: u32,
     /// Destinations of the publish at hand; kept for its memory.
     pub(crate) destinations: Vec<Destination>,
     /// Runs of the settlement at hand; kept for its memory.
@@ -219,11 +221,6 @@ impl Front {
             buffer.reserve(bytes);
         }
         buffer
-    }
-
-    /// A new tick, a new budget.
-    pub(crate) fn refill_bulk(&mut self) {
-        self.bulk_left = self.bulk_per_tick;
     }
 
     /// Puts a connection into the tick's list of those with output.

@@ -8,6 +8,7 @@ use haremq_protocol::reply::{ProtocolError, ReplyCode};
 use super::channel::{ChannelState, ConsumerKind, Settling, Waiting};
 use crate::mesh::Request;
 use crate::shard::Shard;
+use crate::turns::share;
 
 /// Class of basic, and the methods that settle.
 const BASIC: u16 = 60;
@@ -79,19 +80,32 @@ impl Shard {
         self.front.settling.push_back(slot);
     }
 
-    /// Goes on with what the last tick's budget did not suffice for, by turns.
+    /// Goes on with what the last tick's budget did not suffice for, by turns and with equal shares:
+    /// who needs little does not wait for those who need much.
     pub(crate) fn continue_settlements(&mut self) {
-        self.front.refill_bulk();
-        for _ in 0..self.front.settling.len() {
-            if self.front.bulk_left == 0 {
-                return;
+        let mut left = self.front.bulk_per_tick;
+        while left > 0 && !self.front.settling.is_empty() {
+            let turns = self.front.settling.len();
+            let share = share(left, turns);
+            for _ in 0..turns {
+                let given = share.min(left);
+                if given == 0 {
+                    break;
+                }
+                self.front.bulk_left = given;
+                self.take_settling_turn();
+                left -= given - self.front.bulk_left;
             }
-            let slot = self.front.settling.pop_front().expect("counted");
-            let channel = self.front.channels.get_mut(slot as usize);
-            let settling = channel.and_then(|channel| channel.settling.take());
-            if let Some(settling) = settling {
-                self.continue_settlement(slot, settling);
-            }
+        }
+        self.front.bulk_left = left;
+    }
+
+    fn take_settling_turn(&mut self) {
+        let slot = self.front.settling.pop_front().expect("counted");
+        let channel = self.front.channels.get_mut(slot as usize);
+        let settling = channel.and_then(|channel| channel.settling.take());
+        if let Some(settling) = settling {
+            self.continue_settlement(slot, settling);
         }
     }
 

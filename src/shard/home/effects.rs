@@ -11,6 +11,7 @@ use crate::limits::{
 use crate::mesh::Answer;
 use crate::shard::Shard;
 use crate::timers::Timer;
+use crate::turns::share;
 
 impl Shard {
     /// Applies a command; its effects are to be carried out before the next. Returns false if
@@ -166,29 +167,40 @@ impl Shard {
         }
     }
 
-    /// Lets queues go on with what the last tick's budget did not suffice for. Those that had
-    /// none of it come first the next time.
+    /// Lets all go on with what the last tick's budget did not suffice for, by turns and with equal
+    /// shares: who needs little does not wait for those who need much.
     pub(crate) fn continue_queues(&mut self) {
-        self.home.bulk_left = self.home.bulk_per_tick;
-        for _ in 0..self.home.unfinished.len() {
-            if self.home.bulk_left == 0 {
-                return;
-            }
-            match self.home.unfinished.pop_front().expect("counted") {
-                Unfinished::Queue(id) => self.continue_queue(id),
-                turn @ Unfinished::Channel(channel) => {
-                    if !self.tell_queues(channel) {
-                        self.home.unfinished.push_back(turn);
-                    }
+        let mut left = self.home.bulk_per_tick;
+        while left > 0 && !self.home.unfinished.is_empty() {
+            let turns = self.home.unfinished.len();
+            let share = share(left, turns);
+            for _ in 0..turns {
+                let given = share.min(left);
+                if given == 0 {
+                    break;
                 }
+                self.home.bulk_left = given;
+                self.take_turn();
+                left -= given - self.home.bulk_left;
             }
         }
+        self.home.bulk_left = left;
     }
 
-    fn continue_queue(&mut self, id: QueueId) {
-        if let Some(entry) = self.home.queues.get_mut(&id) {
-            entry.is_unfinished = false;
-            self.apply_and_carry_out(id, Command::Continue);
+    /// Whoever is first goes on, as far as what is left of the budget suffices.
+    fn take_turn(&mut self) {
+        match self.home.unfinished.pop_front().expect("counted") {
+            Unfinished::Queue(id) => {
+                if let Some(entry) = self.home.queues.get_mut(&id) {
+                    entry.is_unfinished = false;
+                    self.apply_and_carry_out(id, Command::Continue);
+                }
+            }
+            turn @ Unfinished::Channel(channel) => {
+                if !self.tell_queues(channel) {
+                    self.home.unfinished.push_back(turn);
+                }
+            }
         }
     }
 

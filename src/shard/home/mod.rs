@@ -6,6 +6,10 @@ mod enqueue;
 mod leaving;
 mod requests;
 mod retire;
+#[cfg(test)]
+mod test_kit;
+#[cfg(test)]
+mod turns_tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
