@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use haremq_broker::ids::{ShardId, Time};
 use haremq_reactor::{ListenerId, Reactor, ReactorEvent, Received, Sent, SocketId, Wait};
-use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Report, Shard};
+use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Report, ReportKind, Shard};
 
 use crate::links::{CoreLinks, Dealt};
+use crate::report_log::ReportLog;
 use crate::shared::Shared;
 use crate::sockets::Sockets;
 
@@ -29,8 +30,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const DISCARDED_READS_MAX: usize = 4;
 /// A warning that would repeat itself comes once in this time.
 const WARNING_PERIOD: Duration = Duration::from_secs(10);
-/// Refused and closed connections of a core that are logged one by one in this time.
-const REPORTS_PER_PERIOD: u64 = 20;
 /// How long stopping may take before the rest is cut off.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// Publishers resume when memory has fallen to this share of the limit, in percent.
@@ -55,8 +54,8 @@ pub(crate) struct CoreLoop {
     has_held_letters: bool,
     stopping_since: Option<Instant>,
     accept_warned_at: Option<Instant>,
-    reports_since: Option<Instant>,
-    reported: u64,
+    /// By kind of report.
+    report_logs: [ReportLog; ReportKind::ALL.len()],
     has_drained: bool,
 }
 
@@ -86,8 +85,7 @@ impl CoreLoop {
             has_held_letters: false,
             stopping_since: None,
             accept_warned_at: None,
-            reports_since: None,
-            reported: 0,
+            report_logs: Default::default(),
             has_drained: false,
         }
     }
@@ -104,6 +102,7 @@ impl CoreLoop {
             self.samples().is_busy.store(true, Ordering::Relaxed);
             self.round();
             if self.is_finished() {
+                self.end_reports();
                 return self.sockets.len() as u64;
             }
         }
@@ -155,7 +154,12 @@ impl CoreLoop {
             .map(|(_, until)| until.saturating_duration_since(Instant::now()));
         let look = self.sockets.next_look().map(|at| at.saturating_duration_since(Instant::now()));
         let stopping = self.stopping_since.map(|_| Duration::from_millis(10));
+        let reports = self
+            .report_logs
+            .iter()
+            .filter_map(|log| Some(log.deadline()?.saturating_duration_since(Instant::now())));
         let sleeps = deadline.into_iter().chain(held).chain(lingering).chain(look).chain(stopping);
+        let sleeps = sleeps.chain(reports);
         match sleeps.min() {
             Some(Duration::ZERO) => Wait::Now,
             Some(sleep) => Wait::Until(sleep),
@@ -199,20 +203,28 @@ impl CoreLoop {
         }
     }
 
-    /// Whoever makes many mistakes must not fill the log: the rest of a period is only counted.
     fn log_reports(&mut self) {
-        while let Some(Report { connection, text }) = self.shard.poll_report() {
-            let now = Instant::now();
-            if self.reports_since.is_none_or(|since| now - since >= WARNING_PERIOD) {
-                if self.reported > REPORTS_PER_PERIOD {
-                    let left_out = self.reported - REPORTS_PER_PERIOD;
-                    tracing::warn!(left_out, "more connections were refused or closed before");
-                }
-                (self.reports_since, self.reported) = (Some(now), 0);
+        while let Some(report) = self.shard.poll_report() {
+            if self.report_logs[report.kind() as usize].admit(Instant::now()) {
+                log_report(&report);
             }
-            self.reported += 1;
-            if self.reported <= REPORTS_PER_PERIOD {
-                tracing::warn!(connection, "{text}");
+        }
+        for kind in ReportKind::ALL {
+            let log = &mut self.report_logs[kind as usize];
+            log.suppress(self.shard.take_suppressed_reports(kind), Instant::now());
+            if log.deadline().is_some()
+                && let Some(count) = log.poll_suppressed(Instant::now())
+            {
+                log_suppressed(kind, count);
+            }
+        }
+    }
+
+    /// The loop ends: what was left out of the log is told of now.
+    fn end_reports(&mut self) {
+        for kind in ReportKind::ALL {
+            if let Some(count) = self.report_logs[kind as usize].take_suppressed() {
+                log_suppressed(kind, count);
             }
         }
     }
@@ -549,6 +561,27 @@ impl CoreLoop {
         let samples = self.samples();
         samples.ticks.store(self.shard.counters().ticks, Ordering::Relaxed);
         samples.memory_bytes.store(self.shard.memory_bytes(), Ordering::Relaxed);
+    }
+}
+
+fn log_report(report: &Report) {
+    let Report { connection, text, channel } = report;
+    let Some(channel) = channel else {
+        return tracing::warn!(connection, "{text}");
+    };
+    let (number, vhost, user) = (channel.number, &*channel.vhost, &*channel.user);
+    let code = channel.code;
+    tracing::error!(connection, channel = number, vhost, user, code, "channel closed: {text}");
+}
+
+fn log_suppressed(kind: ReportKind, count: u64) {
+    match kind {
+        ReportKind::Connection => {
+            tracing::warn!("{count} more lines suppressed: connections were refused or closed");
+        }
+        ReportKind::Channel => {
+            tracing::error!("{count} more lines suppressed: channels were closed")
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod config;
 mod core_loop;
 mod heap;
 mod links;
+mod report_log;
 mod shared;
 mod sockets;
 mod watchdog;

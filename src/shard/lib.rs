@@ -18,5 +18,5 @@ pub mod writer;
 
 pub use event::{ConnectionSlot, Effect, Event, Peer};
 pub use haremq_broker::ids::{ShardId, Time};
-pub use report::Report;
+pub use report::{ClosedChannel, Report, ReportKind};
 pub use shard::{Counters, Settings, Shard};

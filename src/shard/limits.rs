@@ -78,7 +78,7 @@ pub const UNFINISHED_OVER_LIMIT_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usiz
 /// That share.
 pub const UNFINISHED_FAIR_BYTES: usize = 1 << 20;
 
-/// Lines for the log that wait to be written.
+/// Lines of one kind for the log that wait to be written; more are counted.
 pub const REPORTS_WAITING_MAX: usize = 64;
 /// Characters of such a line.
 pub const REPORT_CHARS_MAX: usize = 512;

@@ -195,10 +195,11 @@ impl Broker {
         self.process.wait(limit)
     }
 
-    /// Returns when a log line has the text.
-    pub(crate) fn await_log(&self, text: &str) {
+    /// Returns the next log line that has the text.
+    pub(crate) fn await_log(&self, text: &str) -> String {
         let lines = self.process.stderr.as_ref().expect("the logs are still read");
-        await_line(lines, |line| line.contains(text)).expect("the line is logged");
+        let seen = await_line(lines, |line| line.contains(text)).expect("the line is logged");
+        seen.into_iter().next_back().expect("the awaited line is the last")
     }
 
     /// Closes the reading end of the broker's stderr, after at most one more line.

@@ -33,7 +33,7 @@ use slab::Slab;
 
 use crate::event::ConnectionSlot;
 use crate::limits::IDLE_BUFFER_BYTES_MAX;
-use crate::report::Report;
+use crate::report::Reports;
 use crate::shard::Shard;
 use channel::Channel;
 use connection::Connection;
@@ -80,7 +80,7 @@ pub(crate) struct Front {
     /// Memory of channels that are gone.
     pub(crate) remains: Remains,
     /// Lines for the log.
-    pub(crate) reports: VecDeque<Report>,
+    pub(crate) reports: Reports,
     /// Unsent output and half-received messages of all connections, in bytes.
     pub(crate) buffered_bytes: usize,
     /// Half-received messages and uncommitted transactions among them.
@@ -144,7 +144,7 @@ impl Front {
             runs: Vec::new(),
             spares: Spares::default(),
             remains: Remains::default(),
-            reports: VecDeque::new(),
+            reports: Reports::default(),
             buffered_bytes: 0,
             unfinished_bytes: 0,
         }
