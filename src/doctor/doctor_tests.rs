@@ -27,3 +27,14 @@ fn everything_bad_on_this_machine_has_a_remedy() {
         assert_eq!(finding.remedy.is_empty(), finding.verdict == Verdict::Fit, "{finding}");
     }
 }
+
+#[test]
+fn too_few_files_are_told_with_the_number_that_is_enough() {
+    let mut machine = haremq_reactor::probe();
+    machine.open_files.hard = Some(20_000);
+    let finding = host::open_files(&machine);
+    assert_eq!(finding.verdict, Verdict::Warn);
+    assert_eq!(finding.found, "up to 20000 connections and files, fewer than 65536");
+    machine.open_files.hard = Some(65_536);
+    assert_eq!(host::open_files(&machine).verdict, Verdict::Fit);
+}

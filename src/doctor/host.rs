@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use haremq_reactor::{CoreSelectionError, MachineProblem, MachineReport};
+use haremq_reactor::{CoreSelectionError, MachineProblem, MachineReport, OPEN_FILES_RECOMMENDED};
 
 use crate::doctor::finding::Finding;
 use crate::doctor::read;
@@ -25,7 +25,10 @@ pub(crate) fn open_files(machine: &MachineReport) -> Finding {
     let remedy = "raise nofile (LimitNOFILE=1048576, or ulimit -Hn)";
     match machine.problems().into_iter().find(is_about_files) {
         Some(problem) if problem.is_fatal() => Finding::unfit(CHECK, found, remedy),
-        Some(_) => Finding::warn(CHECK, found, remedy),
+        Some(_) => {
+            let why = format!("{found}, fewer than {OPEN_FILES_RECOMMENDED}");
+            Finding::warn(CHECK, why, remedy)
+        }
         None => Finding::fit(CHECK, found),
     }
 }

@@ -61,7 +61,9 @@ mod waker;
 pub use executor::{CoreHandle, CorePlacement, ExecutorError, spawn_core};
 pub use heap::{map_large_blocks, return_free_pages};
 pub use listener::ListenerId;
-pub use machine::{KernelVersion, MachineProblem, MachineReport, RingSupport, probe};
+pub use machine::{
+    KernelVersion, MachineProblem, MachineReport, OPEN_FILES_RECOMMENDED, RingSupport, probe,
+};
 pub use reactor::{Counters, FileId, Reactor, ReactorConfig, ReactorError, ReactorEvent, Wait};
 pub use rlimit::{Limit, limit_open_files};
 pub use socket::{Received, Sent, SocketId};

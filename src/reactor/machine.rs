@@ -17,8 +17,9 @@ const KERNEL_MIN: KernelVersion = KernelVersion { major: 5, minor: 15 };
 const KERNEL_RECOMMENDED: KernelVersion = KernelVersion { major: 6, minor: 1 };
 /// What an executor refuses to start below.
 const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
-/// Below this a broker with ordinary numbers of connections runs out of descriptors.
-const OPEN_FILES_RECOMMENDED: u64 = 65_536;
+/// Below this a broker with ordinary numbers of connections runs out of descriptors; RabbitMQ asks
+/// for as many.
+pub const OPEN_FILES_RECOMMENDED: u64 = 65_536;
 /// Below this the executors of a few cores do not get theirs, and say so by a panic or not at all.
 const OPEN_FILES_MIN: u64 = 256;
 
