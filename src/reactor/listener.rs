@@ -14,6 +14,13 @@ const ACCEPTS_PER_TICK_MAX: usize = 64;
 /// After a failed accept (mostly: out of descriptors) the next attempt waits so long.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
+/// A peer from which nothing has come for so long is asked by the kernel whether it is there.
+const KEEPALIVE_IDLE_S: libc::c_int = 60;
+/// How long it is given to answer, and how often it is asked: one that is gone is noticed within
+/// three minutes, as with the heartbeat that the broker proposes (CONN-60).
+const KEEPALIVE_INTERVAL_S: libc::c_int = 15;
+const KEEPALIVE_PROBES: libc::c_int = 8;
+
 pub(crate) const LISTEN_EVENTS: u32 = libc::POLLIN as u32;
 
 /// Names one listener of one reactor.
@@ -53,6 +60,7 @@ impl Listener {
         if unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) } != 0 {
             return Err(io::Error::last_os_error());
         }
+        keep_alive(socket.as_raw_fd())?;
         let bound = socket.local_addr()?;
         Ok((Listener { socket, state: State::Waiting }, bound))
     }
@@ -110,6 +118,27 @@ impl Listener {
             }
         }
     }
+}
+
+/// Accepted sockets inherit it, which saves them the calls. Not `TCP_USER_TIMEOUT`: it would also
+/// end a connection whose peer is there, and only takes nothing for a while.
+fn keep_alive(fd: RawFd) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)
+}
+
+fn set_option(
+    fd: RawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let bytes = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the pointer is to a live integer of that many bytes.
+    let result = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl From<Listener> for OwnedFd {

@@ -1,6 +1,6 @@
 //! What the reactor promises about single sockets.
 
-#![allow(unsafe_code, reason = "urgent data can only be sent through libc")]
+#![allow(unsafe_code, reason = "urgent data and socket options are for libc only")]
 
 mod support;
 
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use haremq_reactor::{Reactor, ReactorEvent, Received, Sent, SocketId, Wait};
 use support::{
-    DEADLINE, await_event, await_readable, connected_pair, events_within, localhost, reactor,
+    DEADLINE, accepted_pair, await_event, await_readable, connected_pair, events_within, localhost,
+    reactor,
 };
 
 const A_WHILE: Duration = Duration::from_millis(30);
@@ -47,6 +48,27 @@ fn adopted_pair(reactor: &mut Reactor) -> (TcpStream, SocketId) {
     let client = TcpStream::connect(address).expect("the backlog takes it");
     let (accepted, _) = listener.accept().expect("it is connected");
     (client, reactor.adopt(accepted.into()).expect("it is connected"))
+}
+
+fn option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int) -> libc::c_int {
+    let mut value: libc::c_int = -1;
+    let mut bytes = size_of_val(&value) as libc::socklen_t;
+    let into = (&raw mut value).cast();
+    // SAFETY: the descriptor is open, and both pointers are to live values of the right size.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &mut bytes) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    value
+}
+
+#[test]
+fn a_peer_that_is_gone_without_a_word_is_noticed_within_three_minutes() {
+    let mut reactor = reactor();
+    let (_client, accepted) = accepted_pair(&mut reactor);
+    assert_eq!(option(&accepted, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+    let tcp = |name| option(&accepted, libc::IPPROTO_TCP, name);
+    let probing = tcp(libc::TCP_KEEPINTVL) * tcp(libc::TCP_KEEPCNT);
+    assert_eq!(tcp(libc::TCP_KEEPIDLE) + probing, 180);
+    assert_eq!(tcp(libc::TCP_USER_TIMEOUT), 0, "a peer that takes nothing for a while is not gone");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -59,8 +60,8 @@ pub(crate) fn events_within(reactor: &mut Reactor, time: Duration) -> Vec<Reacto
     events
 }
 
-/// A connection through the reactor's own listener: the client's end and ours.
-pub(crate) fn connected_pair(reactor: &mut Reactor) -> (TcpStream, SocketId) {
+/// A connection through the reactor's own listener: the client's end, and ours as it was accepted.
+pub(crate) fn accepted_pair(reactor: &mut Reactor) -> (TcpStream, OwnedFd) {
     let (listener, address) = reactor.listen(localhost()).expect("a free port");
     let client = TcpStream::connect(address).expect("the backlog takes it");
     let fd = await_event(reactor, |event| match event {
@@ -71,6 +72,12 @@ pub(crate) fn connected_pair(reactor: &mut Reactor) -> (TcpStream, SocketId) {
         _ => None,
     });
     reactor.close_listener(listener);
+    (client, fd)
+}
+
+/// The same, with our end adopted.
+pub(crate) fn connected_pair(reactor: &mut Reactor) -> (TcpStream, SocketId) {
+    let (client, fd) = accepted_pair(reactor);
     let id = reactor.adopt(fd).expect("the client is still there");
     (client, id)
 }
