@@ -295,8 +295,6 @@ fn what_is_not_built_is_refused_and_named() {
         ("x-queue-mode", text("lazy")),
         ("x-queue-version", long(2)),
         ("x-queue-master-locator", text("client-local")),
-        ("x-queue-leader-locator", text("balanced")),
-        ("x-consumer-timeout", long(60_000)),
         ("x-queue-type", text("quorum")),
         ("x-queue-type", text("stream")),
         // Of other queue types.

@@ -45,6 +45,12 @@ pub const OUTPUT_LOW_BYTES: usize = 64 << 10;
 /// Capacity an idle connection's buffers may keep.
 pub const IDLE_BUFFER_BYTES_MAX: usize = 4 << 10;
 
+/// How often it is looked at how long deliveries are not acknowledged, in milliseconds. A timeout is
+/// noticed within two looks: within a minute, as at RabbitMQ (ACK-40).
+pub const ACK_CHECK_MS: u64 = 30_000;
+/// Times at which a channel's delivery tags are known, for that.
+pub const ACK_MARKS_MAX: usize = 64;
+
 /// Catalog commands of one channel that may be under way at once.
 pub const COMMANDS_PER_CHANNEL_MAX: usize = 64;
 

@@ -239,6 +239,7 @@ impl Shard {
             match timer {
                 Timer::Queue(queue) => self.handle_queue_timer(queue),
                 Timer::Sweep => self.sweep_queues(),
+                Timer::Acks(channel, generation) => self.handle_ack_timer(channel, generation),
                 Timer::Handshake(slot, generation) => {
                     if self.is_current(slot, generation) {
                         self.handle_handshake_timeout(slot);

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Heartbeat(ConnectionSlot, u32),
     /// A refused or closing connection's socket is dropped (CONN-26, CONN-91).
     Drop(ConnectionSlot, u32),
+    /// How long a channel's deliveries have been out is looked at (ACK-40).
+    Acks(u32, u32),
     /// A queue asked to be told now: a message or the queue itself may have expired.
     Queue(QueueId),
     /// Memory that queues keep for reuse is looked at.

@@ -257,13 +257,19 @@ fn queue_declare_fills_the_record() {
         ("x-message-ttl", AMQPValue::ShortInt(0)),
         ("x-expires", AMQPValue::LongLongInt(315_360_000_000)),
         ("x-queue-type", string("classic")),
+        ("x-consumer-timeout", AMQPValue::LongInt(60_000)),
+        ("x-queue-leader-locator", string("balanced")),
         ("x-unknown", AMQPValue::Void),
     ];
     let wish = DeclareQueue { durable: true, queue: "q\r\n1".into(), ..queue_with(&arguments) };
     run(&mut catalog, wish.clone());
     let record = catalog.queue(DEFAULT_VHOST, b"q1").expect("declared").clone();
     let ten_years = 315_360_000_000;
-    let settings = QueueSettings { message_ttl_ms: Some(0), expires_ms: Some(ten_years) };
+    let settings = QueueSettings {
+        message_ttl_ms: Some(0),
+        expires_ms: Some(ten_years),
+        consumer_timeout_ms: Some(60_000),
+    };
     assert_eq!(record.settings, settings);
     assert_eq!(record.id, QueueId(catalog.index()));
     assert_eq!(record.arguments, wish.arguments);
@@ -327,6 +333,10 @@ fn queue_arguments_are_refused_with_their_name() {
     check("x-expires", long(-1), ": {value_negative,-1}");
     check("x-expires", long(i64::MAX), ": {value_too_large,9223372036854775807}");
     check("x-expires", AMQPValue::Void, ": \"expected integer, got void\"");
+    check("x-consumer-timeout", string("1"), ": \"expected integer, got longstr\"");
+    check("x-consumer-timeout", long(-1), ": {value_negative,-1}");
+    check("x-queue-leader-locator", string("here"), ": invalid_queue_locator_arg");
+    check("x-queue-leader-locator", AMQPValue::LongInt(1), ": {unacceptable_type,signedint}");
     check("x-queue-type", string("foo"), ": \"unsupported queue type 'foo'\"");
     check("x-queue-type", AMQPValue::LongInt(1), ": {unacceptable_type,signedint}");
     check("x-queue-type", string("quorum"), ": queue type 'quorum' is not supported yet");
@@ -339,12 +349,10 @@ fn queue_arguments_are_refused_with_their_name() {
     for key in ["x-dead-letter-exchange", "x-dead-letter-routing-key", "x-queue-mode"] {
         check(key, string("s"), ": not supported yet");
     }
-    for key in ["x-single-active-consumer", "x-queue-version", "x-queue-leader-locator"] {
+    for key in ["x-single-active-consumer", "x-queue-version"] {
         check(key, AMQPValue::Boolean(true), ": not supported yet");
     }
-    for key in ["x-consumer-timeout", "x-queue-master-locator"] {
-        check(key, long(1), ": not supported yet");
-    }
+    check("x-queue-master-locator", long(1), ": not supported yet");
 }
 
 #[test]

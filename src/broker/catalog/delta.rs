@@ -89,6 +89,8 @@ pub struct QueueSettings {
     pub message_ttl_ms: Option<u64>,
     /// `x-expires` in milliseconds, above 0 (EXP-1).
     pub expires_ms: Option<u64>,
+    /// `x-consumer-timeout` in milliseconds (ACK-41).
+    pub consumer_timeout_ms: Option<u64>,
 }
 
 /// Where a binding leads.

@@ -15,6 +15,9 @@ pub(super) const TYPE_KEY: &str = "x-queue-type";
 pub(super) const DEFAULT_TYPE: &str = "classic";
 const EXPIRES_KEY: &str = "x-expires";
 const MESSAGE_TTL_KEY: &str = "x-message-ttl";
+const CONSUMER_TIMEOUT_KEY: &str = "x-consumer-timeout";
+/// Which node of a cluster leads a queue: of one node, it is always that one.
+const LEADER_LOCATOR_KEY: &str = "x-queue-leader-locator";
 
 /// Ten years: longer is refused (QUE-30).
 const DURATION_MS_MAX: i64 = 315_360_000_000;
@@ -32,10 +35,14 @@ pub(super) const CLASSIC_KEYS: [&str; 14] = [
     "x-single-active-consumer",
     "x-queue-mode",
     "x-queue-version",
-    "x-queue-leader-locator",
-    "x-consumer-timeout",
+    LEADER_LOCATOR_KEY,
+    CONSUMER_TIMEOUT_KEY,
     TYPE_KEY,
 ];
+
+/// Those of them that mean what they say.
+const BUILT_KEYS: [&str; 5] =
+    [EXPIRES_KEY, MESSAGE_TTL_KEY, LEADER_LOCATOR_KEY, CONSUMER_TIMEOUT_KEY, TYPE_KEY];
 
 /// Known to queues of other types only (QUE-32).
 const FOREIGN_KEYS: [&str; 11] = [
@@ -78,11 +85,15 @@ pub(super) fn parse(
     let settings = QueueSettings {
         expires_ms: duration_ms(EXPIRES_KEY, 1)?,
         message_ttl_ms: duration_ms(MESSAGE_TTL_KEY, 0)?,
+        consumer_timeout_ms: duration_ms(CONSUMER_TIMEOUT_KEY, 0)?,
     };
+    if let Some(locator) = value_of(LEADER_LOCATOR_KEY) {
+        check_locator(locator).map_err(|reason| refuse(LEADER_LOCATOR_KEY, reason))?;
+    }
     if let Some(key) = FOREIGN_KEYS.into_iter().find(|key| value_of(key).is_some()) {
         return Err(foreign(key, queue, vhost));
     }
-    let has_meaning = |key: &str| [EXPIRES_KEY, MESSAGE_TTL_KEY, TYPE_KEY].contains(&key);
+    let has_meaning = |key: &str| BUILT_KEYS.contains(&key);
     let mut known = CLASSIC_KEYS.into_iter().chain(OBSOLETE_KEYS);
     match known.find(|key| value_of(key).is_some() && !has_meaning(key)) {
         Some(key) => Err(refuse(key, "not supported yet".into())),
@@ -120,6 +131,16 @@ fn check_type(value: &AMQPValue) -> Result<(), String> {
         b"classic" => Ok(()),
         b"quorum" | b"stream" => Err(format!("queue type '{name}' is not supported yet")),
         _ => Err(format!("\"unsupported queue type '{name}'\"")),
+    }
+}
+
+fn check_locator(value: &AMQPValue) -> Result<(), String> {
+    let AMQPValue::LongString(locator) = value else {
+        return Err(format!("{{unacceptable_type,{}}}", value_type_name(value)));
+    };
+    match locator.as_bytes() {
+        b"client-local" | b"balanced" => Ok(()),
+        _ => Err("invalid_queue_locator_arg".into()),
     }
 }
 

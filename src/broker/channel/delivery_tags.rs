@@ -164,6 +164,17 @@ impl DeliveryTags {
         self.held.first_live()
     }
 
+    /// The oldest outstanding tag and what it stands for.
+    pub fn oldest_held(&self) -> Option<(u64, Held)> {
+        let tag = self.held.first_live()?;
+        self.held.get(tag).map(|held| (tag, *held))
+    }
+
+    /// The tag that the next delivery will get.
+    pub fn next_tag(&self) -> u64 {
+        self.held.next_index()
+    }
+
     /// The outstanding tags and what they stand for, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Held)> {
         self.held.range(0, u64::MAX).map(|(tag, held)| (tag, *held))

@@ -10,6 +10,7 @@ use haremq_broker::router::Destination;
 use haremq_protocol::reply::ProtocolError;
 use slab::Slab;
 
+use super::ack_timeout::AckMarks;
 use super::commands::PendingCommand;
 use super::content::Partial;
 use super::transactions::OpenTransaction;
@@ -217,6 +218,8 @@ pub(crate) struct Channel {
     pub(crate) prefetch: u16,
     pub(crate) global: GlobalPrefetch,
     pub(crate) tags: DeliveryTags,
+    /// There is one if a queue of the channel has a timeout for acknowledgements.
+    pub(crate) ack_marks: Option<Box<AckMarks>>,
     pub(crate) consumers: Slab<Consumer>,
     pub(crate) consumer_tags: BTreeMap<Box<str>, u32>,
     pub(crate) getters: BTreeMap<(QueueId, ConsumerIndex), u32>,
@@ -249,6 +252,7 @@ impl Channel {
             prefetch: 0,
             global: GlobalPrefetch::new(),
             tags: DeliveryTags::new(),
+            ack_marks: None,
             consumers: Slab::new(),
             consumer_tags: BTreeMap::new(),
             getters: BTreeMap::new(),

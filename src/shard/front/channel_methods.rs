@@ -160,6 +160,9 @@ impl Shard {
     ) -> Result<(), ProtocolError> {
         let record = self.readable_queue(slot, channel, get.queue.as_str(), BASIC_GET)?;
         let (queue, home) = (record.id, record.slot.shard(self.shards));
+        if !get.no_ack {
+            self.watch_acks(channel, queue);
+        }
         let entry = &mut self.front.channels[channel as usize];
         entry.waiting = Waiting::Get;
         entry.touch(home);

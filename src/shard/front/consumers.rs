@@ -40,6 +40,9 @@ impl Shard {
         let tag: Box<str> =
             if tag.is_empty() { self.names.next("amq.ctag-").into() } else { tag.into() };
         self.recall_grants(channel);
+        if !consume.no_ack {
+            self.watch_acks(channel, queue);
+        }
         let connection = self.origin(slot).connection;
         let entry = &mut self.front.channels[channel as usize];
         let front_consumer = consumer_number(entry.consumers.insert(Consumer {

@@ -1,5 +1,6 @@
 //! The client's side of a shard: connections, channels, and what their methods do.
 
+mod ack_timeout;
 mod answers;
 mod catalog_methods;
 pub(crate) mod channel;
