@@ -1,5 +1,7 @@
 //! Applying deltas: the only thing that changes a catalog, and never fails.
 
+use std::sync::Arc;
+
 use super::bindings::Side;
 use super::delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
 use super::{Catalog, Queue};
@@ -22,17 +24,17 @@ impl Catalog {
         }
     }
 
-    fn declare_exchange(&mut self, record: &ExchangeRecord) {
+    fn declare_exchange(&mut self, record: &Arc<ExchangeRecord>) {
         assert!(record.id.0 == self.index);
         let slot = slot(self.exchanges.vacant_key());
         let known = self.namespace_mut(record.vhost);
         let previous = known.exchanges.insert(record.name.as_bytes().into(), slot);
         assert!(previous.is_none());
         self.exchange_slots.insert(record.id, slot);
-        self.exchanges.insert(Exchange::new(record.clone(), slot, &self.hash));
+        self.exchanges.insert(Exchange::new(Arc::clone(record), slot, &self.hash));
     }
 
-    fn declare_queue(&mut self, record: &QueueRecord) {
+    fn declare_queue(&mut self, record: &Arc<QueueRecord>) {
         assert!(record.id.0 == self.index);
         assert!(!(record.durable && record.exclusive_owner.is_some()));
         let slot = slot(self.queues.vacant_key());
@@ -43,7 +45,7 @@ impl Catalog {
         if let Some(owner) = record.exclusive_owner {
             self.exclusive.insert((owner, record.id));
         }
-        self.queues.insert(Queue { record: record.clone(), first_received: NONE, received: 0 });
+        self.queues.insert(Queue { record: Arc::clone(record), first_received: NONE, received: 0 });
     }
 
     fn delete_queue(&mut self, id: QueueId) {
@@ -82,14 +84,14 @@ impl Catalog {
         }
     }
 
-    fn bind(&mut self, record: &BindingRecord) {
+    fn bind(&mut self, record: &Arc<BindingRecord>) {
         debug_assert!(self.bindings.find(record).is_none());
         let target =
             Target { end: self.end_of(record.destination), binding: self.bindings.next_slot() };
         let source = &mut self.exchanges[self.exchange_slots[&record.source] as usize];
         let key = record.routing_key.as_bytes();
         let place = source.routes.insert(key, &record.arguments, target);
-        let binding = self.bindings.insert(record.clone(), place);
+        let binding = self.bindings.insert(Arc::clone(record), place);
         assert!(binding == target.binding);
 
         self.bindings.link(Side::Source, &mut source.first_sourced, binding);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use slab::Slab;
@@ -29,7 +30,7 @@ pub(super) struct Bindings {
 }
 
 struct Binding {
-    record: BindingRecord,
+    record: Arc<BindingRecord>,
     /// Where the source's type keeps it.
     place: Place,
     /// Hash of the identity.
@@ -83,7 +84,7 @@ impl Bindings {
     }
 
     /// Takes up a binding that is not there yet, in no chain so far.
-    pub(super) fn insert(&mut self, record: BindingRecord, place: Place) -> u32 {
+    pub(super) fn insert(&mut self, record: Arc<BindingRecord>, place: Place) -> u32 {
         let (slot, identity) = (self.next_slot(), self.identity(&record));
         let next_of_identity = self.by_identity.insert(identity, slot).unwrap_or(NONE);
         self.slab.insert(Binding {
@@ -97,7 +98,7 @@ impl Bindings {
     }
 
     /// Lets a binding go that is in no chain any more.
-    pub(super) fn remove(&mut self, binding: u32) -> BindingRecord {
+    pub(super) fn remove(&mut self, binding: u32) -> Arc<BindingRecord> {
         let Binding { record, identity, next_of_identity, .. } = self.slab.remove(binding as usize);
         let first = self.by_identity[&identity];
         if first != binding {
@@ -165,7 +166,7 @@ impl Bindings {
         std::iter::from_fn(move || {
             let here = self.slab.get(binding as usize)?;
             binding = here.links[side as usize].next;
-            Some(&here.record)
+            Some(&*here.record)
         })
     }
 

@@ -1,17 +1,20 @@
 //! What changes in the catalog, as plain data. The writer and every replica apply the same deltas
 //! in the same order and so hold the same catalog.
 
+use std::sync::Arc;
+
 use haremq_protocol::types::FieldTable;
 
 use crate::exchange::ExchangeKind;
 use crate::ids::{ConnectionAddress, ExchangeId, QueueId, SlotId, VhostId};
 
 /// One change. What follows from it (a deleted queue takes its bindings along, and these their
-/// auto-delete exchanges) is part of applying it and not written down.
+/// auto-delete exchanges) is part of applying it and not written down. Records never change, so
+/// the writer and all replicas share them; only deltas count who does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delta {
     /// An exchange came to be; its id is this delta's index.
-    ExchangeDeclared(ExchangeRecord),
+    ExchangeDeclared(Arc<ExchangeRecord>),
     /// An exchange went, with all bindings from and to it.
     ExchangeDeleted {
         /// The exchange.
@@ -26,16 +29,16 @@ pub enum Delta {
         count: u32,
     },
     /// A queue came to be; its id is this delta's index.
-    QueueDeclared(QueueRecord),
+    QueueDeclared(Arc<QueueRecord>),
     /// A queue went, with all its bindings.
     QueueDeleted {
         /// The queue.
         id: QueueId,
     },
     /// A binding came to be.
-    Bound(BindingRecord),
+    Bound(Arc<BindingRecord>),
     /// A binding went.
-    Unbound(BindingRecord),
+    Unbound(Arc<BindingRecord>),
 }
 
 /// What an exchange was declared as.

@@ -22,6 +22,7 @@ pub mod user;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use slab::Slab;
@@ -82,7 +83,7 @@ struct Vhost {
 
 /// A queue and where its bindings begin.
 struct Queue {
-    record: QueueRecord,
+    record: Arc<QueueRecord>,
     /// First of the bindings with this destination.
     first_received: u32,
     /// Their number.
@@ -111,7 +112,7 @@ impl Catalog {
         };
         for (name, kind) in PREDECLARED {
             let record = catalog.predeclared(name, kind);
-            catalog.apply(&Delta::ExchangeDeclared(record));
+            catalog.apply(&Delta::ExchangeDeclared(Arc::new(record)));
         }
         catalog
     }
@@ -194,7 +195,7 @@ impl Catalog {
 
     /// All queues, in an order that is the same on every replica.
     pub fn queues(&self) -> impl Iterator<Item = &QueueRecord> {
-        self.queues.iter().map(|(_, queue)| &queue.record)
+        self.queues.iter().map(|(_, queue)| &*queue.record)
     }
 
     /// The exclusive queues of a connection, oldest first: they go when it ends (QUE-51).

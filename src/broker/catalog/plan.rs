@@ -2,6 +2,8 @@
 //! tells what has to change. Nothing changes here, so a shard may plan on its replica to answer
 //! what needs no change by itself.
 
+use std::sync::Arc;
+
 use haremq_protocol::reply::ProtocolError;
 use haremq_protocol::table::value_type_name;
 use haremq_protocol::types::AMQPValue;
@@ -53,7 +55,7 @@ impl Catalog {
             return Err(refusal::reserved_prefix("exchange", name, EXCHANGE_DECLARE));
         }
         self.check_alternate_exchange(wish, name)?;
-        Ok(Plan::Change(Delta::ExchangeDeclared(ExchangeRecord {
+        Ok(Plan::Change(Delta::ExchangeDeclared(Arc::new(ExchangeRecord {
             id: ExchangeId(self.next_index()),
             vhost,
             name: name.into(),
@@ -62,7 +64,7 @@ impl Catalog {
             auto_delete: wish.auto_delete,
             internal: wish.internal,
             arguments: wish.arguments.clone(),
-        })))
+        }))))
     }
 
     /// Refused until it has a meaning, so that nobody relies on what does not happen.
@@ -120,7 +122,7 @@ impl Catalog {
         let settings = queue_arguments::parse(&wish.arguments, name, self.vhost_name(vhost))?;
         let is_of_connection = wish.exclusive || wish.server_named;
         let slot = if is_of_connection { wish.home_slot_hint } else { self.slot_of(vhost, name) };
-        Ok(Plan::Change(Delta::QueueDeclared(QueueRecord {
+        Ok(Plan::Change(Delta::QueueDeclared(Arc::new(QueueRecord {
             id: QueueId(self.next_index()),
             vhost,
             name: name.into(),
@@ -130,7 +132,7 @@ impl Catalog {
             auto_delete: wish.auto_delete,
             arguments: wish.arguments.clone(),
             settings,
-        })))
+        }))))
     }
 
     /// Only the server gives names with its prefix (QUE-4), and every queue has a name.

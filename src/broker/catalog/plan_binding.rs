@@ -1,6 +1,7 @@
 //! Planning of bind and unbind, which are alike for queues and exchanges (BND-1 to BND-8).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use haremq_protocol::reply::ProtocolError;
 use haremq_protocol::table::value_type_name;
@@ -100,7 +101,7 @@ impl Catalog {
         let record = record(source, destination, wish);
         match self.bindings.find(&record) {
             Some(_) => Ok(Plan::Nothing),
-            None => Ok(Plan::Change(Delta::Bound(record))),
+            None => Ok(Plan::Change(Delta::Bound(Arc::new(record)))),
         }
     }
 
@@ -115,7 +116,7 @@ impl Catalog {
             return Ok(Plan::Nothing);
         }
         self.check_destination_lock(destination, wish, method)?;
-        Ok(Plan::Change(Delta::Unbound(record)))
+        Ok(Plan::Change(Delta::Unbound(Arc::new(record))))
     }
 
     /// BND-3, after the refusal of the default exchange (EXC-2).

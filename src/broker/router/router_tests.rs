@@ -433,7 +433,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Unbind(n) => {
                 let record = nth_binding(&catalog, *n).cloned();
                 if let Some(record) = record {
-                    catalog.apply(&Delta::Unbound(record));
+                    catalog.apply(&Delta::Unbound(record.into()));
                 }
             }
             Step::DeleteQueue(n) => {

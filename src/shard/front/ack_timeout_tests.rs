@@ -48,7 +48,7 @@ fn front() -> Shard {
             settings: Default::default(),
         };
         record.settings.consumer_timeout_ms = consumer_timeout_ms;
-        shard.handle_delta(index, &Delta::QueueDeclared(record));
+        shard.handle_delta(index, &Delta::QueueDeclared(record.into()));
         channel.consumers.insert(Consumer {
             tag: "consumer".into(),
             kind: ConsumerKind::Active,

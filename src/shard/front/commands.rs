@@ -1,5 +1,7 @@
 //! Catalog commands of a channel: several may be under way, their answers go out in order.
 
+use std::sync::Arc;
+
 use haremq_broker::catalog::Command;
 use haremq_broker::catalog::refusal::{self, QUEUE_DECLARE};
 use haremq_broker::ids::{ChannelAddress, QueueId, ShardId, SlotId};
@@ -21,7 +23,7 @@ pub(crate) struct PendingCommand {
     /// What it answers.
     pub(crate) kind: CommandKind,
     /// Kept until the writer has decided it: it is sent again if the queue turns out to be gone.
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<Arc<Command>>,
     /// The answer, once it is known.
     pub(crate) answer: Option<AMQPClass>,
     /// Whether the writer has it, so that later commands may go after it. What the replica found
@@ -95,8 +97,9 @@ impl Shard {
         nowait: bool,
         command: Command,
     ) {
+        let command = Arc::new(command);
         let (request, address) =
-            self.begin_command(channel, kind, nowait, Some(command.clone()), true);
+            self.begin_command(channel, kind, nowait, Some(Arc::clone(&command)), true);
         let letter = ToWriter::Command { channel: address, request, command, known_gone: None };
         self.to_writer.push_back(letter);
     }
@@ -110,7 +113,8 @@ impl Shard {
         command: Command,
         queue: QueueId,
     ) {
-        let (request, _) = self.begin_command(channel, kind, nowait, Some(command), false);
+        let (request, _) =
+            self.begin_command(channel, kind, nowait, Some(Arc::new(command)), false);
         self.count(channel, request, queue);
     }
 
@@ -132,7 +136,7 @@ impl Shard {
         channel: u32,
         kind: CommandKind,
         nowait: bool,
-        command: Option<Command>,
+        command: Option<Arc<Command>>,
         is_with_writer: bool,
     ) -> (u32, ChannelAddress) {
         let entry = &mut self.front.channels[channel as usize];
@@ -253,7 +257,7 @@ impl Shard {
 
     /// The command, if the request is the delete of a queue whose home has now all that this
     /// channel sent before, so that the writer may decide.
-    fn begin_delete(&mut self, address: ChannelAddress, request: u32) -> Option<Command> {
+    fn begin_delete(&mut self, address: ChannelAddress, request: u32) -> Option<Arc<Command>> {
         if !self.front.channel_at(address).is_some_and(|channel| channel.is_open()) {
             return None;
         }

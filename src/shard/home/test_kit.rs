@@ -34,7 +34,7 @@ pub(crate) fn home(bulk_per_tick: u32, queues: u64) -> (Shard, Vec<QueueId>) {
         bulk_per_tick,
     });
     for index in first..first + queues {
-        shard.handle_delta(index, &Delta::QueueDeclared(queue(index, vhost)));
+        shard.handle_delta(index, &Delta::QueueDeclared(queue(index, vhost).into()));
     }
     (shard, (first..first + queues).map(QueueId).collect())
 }

@@ -1,6 +1,7 @@
 //! The writer's machine.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use haremq_broker::catalog::{
     BindingDestination, Catalog, Command, Delta, Plan, refusal, strip_line_ends,
@@ -40,7 +41,7 @@ pub struct CatalogWriter {
 pub(super) struct Wish {
     channel: ChannelAddress,
     request: u32,
-    pub(super) command: Command,
+    pub(super) command: Arc<Command>,
     known_gone: Option<QueueId>,
 }
 
@@ -189,7 +190,7 @@ impl CatalogWriter {
             }
             Plan::Exists(queue) => self.answer(&wish, Ok(Done::Exists(queue))),
             Plan::Nothing => {
-                let is_delete = matches!(wish.command, Command::DeleteQueue(_));
+                let is_delete = matches!(*wish.command, Command::DeleteQueue(_));
                 self.answer(&wish, Ok(if is_delete { Done::Deleted(0) } else { Done::Ok }));
             }
             Plan::Retire { queue, slot, if_unused, if_empty } => {

@@ -1,5 +1,7 @@
 //! What shards and the catalog writer say to one another.
 
+use std::sync::Arc;
+
 use haremq_broker::catalog::{Command, Delta};
 use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId};
 use haremq_protocol::reply::ProtocolError;
@@ -14,7 +16,7 @@ pub enum ToWriter {
         /// The channel's number for it; comes back with the answer.
         request: u32,
         /// The wish.
-        command: Command,
+        command: Arc<Command>,
         /// A queue that its home said is gone: the writer waits until it has heard so too.
         known_gone: Option<QueueId>,
     },
@@ -114,3 +116,9 @@ pub enum Done {
     /// A queue was deleted, with this many ready messages.
     Deleted(u32),
 }
+
+/// Octets of a letter at most: the rings to and from the writer have thousands of places, and each
+/// that was used once stays in memory.
+const LETTER_BYTES_MAX: usize = 48;
+const _: () = assert!(size_of::<ToWriter>() <= LETTER_BYTES_MAX);
+const _: () = assert!(size_of::<FromWriter>() <= LETTER_BYTES_MAX);
