@@ -20,7 +20,7 @@ const LAYERS: [Layer; 10] = [
     Layer { package: "haremq-protocol", may_use: &["amq-protocol", "bytes"], tests_may_use: &[] },
     Layer {
         package: "haremq-broker",
-        may_use: &["haremq-protocol", "ahash", "bytes", "slab"],
+        may_use: &["haremq-protocol", "ahash", "bytes", "hashbrown", "slab"],
         tests_may_use: &["amq-protocol"],
     },
     Layer { package: "haremq-storage", may_use: &["crc32c"], tests_may_use: &[] },

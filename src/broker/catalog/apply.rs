@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::bindings::Side;
+use super::bindings::{Link, Side, UNLINKED};
 use super::delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
-use super::{Catalog, Queue};
+use super::{Catalog, Queue, namespace_mut};
 use crate::exchange::{End, Exchange, NONE, Target};
-use crate::ids::{ExchangeId, QueueId};
+use crate::ids::{ConnectionAddress, ExchangeId, QueueId};
 
 impl Catalog {
     /// Applies the next delta. Deltas come from `plan` on a catalog with the same history (or, for
@@ -27,7 +27,7 @@ impl Catalog {
     fn declare_exchange(&mut self, record: &Arc<ExchangeRecord>) {
         assert!(record.id.0 == self.index);
         let slot = slot(self.exchanges.vacant_key());
-        let known = self.namespace_mut(record.vhost);
+        let known = namespace_mut(&mut self.vhosts, record.vhost);
         let previous = known.exchanges.insert(record.name.as_bytes().into(), slot);
         assert!(previous.is_none());
         self.exchange_slots.insert(record.id, slot);
@@ -38,30 +38,77 @@ impl Catalog {
         assert!(record.id.0 == self.index);
         assert!(!(record.durable && record.exclusive_owner.is_some()));
         let slot = slot(self.queues.vacant_key());
-        let known = self.namespace_mut(record.vhost);
-        let previous = known.queues.insert(record.name.as_bytes().into(), slot);
-        assert!(previous.is_none());
-        self.queue_slots.insert(record.id, slot);
+        assert!(self.queue(record.vhost, record.name.as_bytes()).is_none());
+        self.queues.insert(Queue {
+            record: Arc::clone(record),
+            first_received: NONE,
+            received: 0,
+            owned: UNLINKED,
+        });
+        let (hash, queues) = (&self.hash, &self.queues);
+        let hash_of_id = |id: QueueId| hash.hash_one(id);
+        let id_in = |slot: &u32| hash_of_id(queues[*slot as usize].record.id);
+        self.queue_slots.insert_unique(hash_of_id(record.id), slot, id_in);
+        let hash_of_name = |record: &QueueRecord| hash.hash_one(record.name.as_bytes());
+        let name_in = |slot: &u32| hash_of_name(&queues[*slot as usize].record);
+        let known = namespace_mut(&mut self.vhosts, record.vhost);
+        known.queues.insert_unique(hash_of_name(record), slot, name_in);
         if let Some(owner) = record.exclusive_owner {
-            self.exclusive.insert((owner, record.id));
+            self.link_to_owner(owner, slot);
         }
-        self.queues.insert(Queue { record: Arc::clone(record), first_received: NONE, received: 0 });
+    }
+
+    fn link_to_owner(&mut self, owner: ConnectionAddress, slot: u32) {
+        let next = self.newest_owned.insert(owner, slot).unwrap_or(NONE);
+        if next != NONE {
+            self.queues[next as usize].owned.previous = slot;
+        }
+        self.queues[slot as usize].owned = Link { previous: NONE, next };
+    }
+
+    fn unlink_from_owner(&mut self, owner: ConnectionAddress, slot: usize) {
+        let Link { previous, next } = self.queues[slot].owned;
+        if next != NONE {
+            self.queues[next as usize].owned.previous = previous;
+        }
+        if previous != NONE {
+            self.queues[previous as usize].owned.next = next;
+        } else if next != NONE {
+            self.newest_owned.insert(owner, next);
+        } else {
+            self.newest_owned.remove(&owner);
+        }
     }
 
     fn delete_queue(&mut self, id: QueueId) {
-        let slot = self.queue_slots.remove(&id).expect("a deleted queue was there") as usize;
+        let slot = self.known_queue_slot(id);
         let mut doomed = Vec::new();
         while self.queues[slot].first_received != NONE {
             let binding = self.queues[slot].first_received;
             self.remove_binding(binding, Some(slot), &mut doomed);
         }
-        let Queue { record, received, .. } = self.queues.remove(slot);
-        assert!(received == 0);
-        self.namespace_mut(record.vhost).queues.remove(record.name.as_bytes());
-        if let Some(owner) = record.exclusive_owner {
-            self.exclusive.remove(&(owner, id));
-        }
+        self.forget_queue(slot);
         self.delete_exchanges(doomed);
+    }
+
+    /// Takes a queue without bindings out of all tables.
+    fn forget_queue(&mut self, slot: usize) {
+        let record = Arc::clone(&self.queues[slot].record);
+        if let Some(owner) = record.exclusive_owner {
+            self.unlink_from_owner(owner, slot);
+        }
+        let is_it = |other: &u32| *other as usize == slot;
+        let (by_id, by_name) =
+            (self.hash.hash_one(record.id), self.hash.hash_one(record.name.as_bytes()));
+        let known = &mut namespace_mut(&mut self.vhosts, record.vhost).queues;
+        for (table, hash) in [(&mut self.queue_slots, by_id), (known, by_name)] {
+            table.find_entry(hash, is_it).expect("a queue is in both tables").remove();
+        }
+        assert!(self.queues.remove(slot).received == 0);
+    }
+
+    fn known_queue_slot(&self, id: QueueId) -> usize {
+        self.queue_slot(id).expect("a delta names a queue that is there")
     }
 
     /// Deletes exchanges and those that are auto-deleted in consequence (EXC-15).
@@ -80,7 +127,9 @@ impl Catalog {
             self.exchange_slots.remove(&id);
             let exchange = self.exchanges.remove(slot);
             assert!(exchange.sourced == 0);
-            self.namespace_mut(exchange.vhost()).exchanges.remove(exchange.name().as_bytes());
+            namespace_mut(&mut self.vhosts, exchange.vhost())
+                .exchanges
+                .remove(exchange.name().as_bytes());
         }
     }
 
@@ -100,7 +149,8 @@ impl Catalog {
         self.topology_epoch = self.index;
         match target.end {
             End::Queue(id, _) => {
-                let queue = &mut self.queues[self.queue_slots[&id] as usize];
+                let slot = self.known_queue_slot(id);
+                let queue = &mut self.queues[slot];
                 queue.received += 1;
                 self.bindings.link(Side::Destination, &mut queue.first_received, binding);
             }
@@ -135,15 +185,12 @@ impl Catalog {
     }
 
     fn queue_by_slot(&self, id: QueueId) -> &Queue {
-        &self.queues[self.queue_slots[&id] as usize]
+        &self.queues[self.known_queue_slot(id)]
     }
 
     fn end_of(&self, destination: BindingDestination) -> End {
         match destination {
-            BindingDestination::Queue(id) => {
-                let slot = self.queue_slots[&id] as usize;
-                End::Queue(id, self.queues[slot].record.slot)
-            }
+            BindingDestination::Queue(id) => End::Queue(id, self.queue_by_slot(id).record.slot),
             BindingDestination::Exchange(id) => End::Exchange(self.exchange_slots[&id]),
         }
     }
@@ -161,7 +208,7 @@ impl Catalog {
         let destination = self.bindings.record(binding).destination;
         match destination {
             BindingDestination::Queue(id) => {
-                let slot = queue.unwrap_or_else(|| self.queue_slots[&id] as usize);
+                let slot = queue.unwrap_or_else(|| self.known_queue_slot(id));
                 let queue = &mut self.queues[slot];
                 queue.received -= 1;
                 self.bindings.unlink(Side::Destination, &mut queue.first_received, binding);

@@ -40,14 +40,14 @@ struct Binding {
     links: [Link; 2],
 }
 
-/// A binding's neighbours in a chain.
+/// The neighbours in a chain.
 #[derive(Clone, Copy)]
-struct Link {
-    previous: u32,
-    next: u32,
+pub(super) struct Link {
+    pub(super) previous: u32,
+    pub(super) next: u32,
 }
 
-const UNLINKED: Link = Link { previous: NONE, next: NONE };
+pub(super) const UNLINKED: Link = Link { previous: NONE, next: NONE };
 
 impl Bindings {
     pub(super) fn new(hash: &RandomState) -> Bindings {

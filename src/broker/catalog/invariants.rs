@@ -1,10 +1,11 @@
 //! What is true of a catalog after every delta.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::Catalog;
 use super::bindings::Side;
 use super::delta::BindingDestination;
+use crate::ids::{ConnectionAddress, QueueId};
 
 impl Catalog {
     /// Panics if an index disagrees with what it is an index of. O(everything): for tests and
@@ -27,7 +28,7 @@ impl Catalog {
         assert!(self.queues.len() == self.queue_slots.len());
         for (slot, queue) in &self.queues {
             let record = &queue.record;
-            assert!(self.queue_slots[&record.id] as usize == slot);
+            assert!(self.queue_slot(record.id) == Some(slot));
             let by_name = self.queue(record.vhost, record.name.as_bytes());
             assert!(by_name.is_some_and(|found| found.id == record.id));
             assert!(record.id.0 <= self.index);
@@ -38,8 +39,17 @@ impl Catalog {
     }
 
     fn check_exclusive(&self) {
-        let owned = self.queues().filter_map(|queue| Some((queue.exclusive_owner?, queue.id)));
-        assert!(owned.collect::<BTreeSet<_>>() == self.exclusive);
+        let mut owned: BTreeMap<ConnectionAddress, Vec<QueueId>> = BTreeMap::new();
+        for queue in self.queues() {
+            if let Some(owner) = queue.exclusive_owner {
+                owned.entry(owner).or_default().push(queue.id);
+            }
+        }
+        assert!(owned.len() == self.newest_owned.len());
+        for (owner, mut queues) in owned {
+            queues.sort();
+            assert!(self.exclusive_queues_of(owner).eq(queues));
+        }
     }
 
     fn check_bindings(&self) {
@@ -73,7 +83,7 @@ impl Catalog {
 
     fn has_destination(&self, destination: BindingDestination) -> bool {
         match destination {
-            BindingDestination::Queue(id) => self.queue_slots.contains_key(&id),
+            BindingDestination::Queue(id) => self.queue_slot(id).is_some(),
             BindingDestination::Exchange(id) => self.exchange_slots.contains_key(&id),
         }
     }

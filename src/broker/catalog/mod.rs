@@ -20,16 +20,17 @@ pub mod refusal;
 mod text;
 pub mod user;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::exchange::{Exchange, ExchangeKind, NONE};
 use crate::ids::{ConnectionAddress, ExchangeId, QueueId, SLOTS, SlotId, VhostId};
-use bindings::{Bindings, Side};
+use bindings::{Bindings, Link, Side};
 pub use command::{Command, Origin, Plan};
 pub use delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
 pub(crate) use identity::integer_of;
@@ -67,18 +68,20 @@ pub struct Catalog {
     exchanges: Slab<Exchange>,
     exchange_slots: HashMap<ExchangeId, u32, RandomState>,
     queues: Slab<Queue>,
-    queue_slots: HashMap<QueueId, u32, RandomState>,
-    /// Exclusive queues in the order of their owners.
-    exclusive: BTreeSet<(ConnectionAddress, QueueId)>,
+    /// By id.
+    queue_slots: HashTable<u32>,
+    /// The newest exclusive queue of each connection that has one.
+    newest_owned: HashMap<ConnectionAddress, u32, RandomState>,
     bindings: Bindings,
 }
 
-/// A namespace. The maps lead to slots and serve lookups only.
+/// A namespace. The tables lead to slots and serve lookups only.
 struct Vhost {
     id: VhostId,
     name: Box<str>,
     exchanges: HashMap<Box<[u8]>, u32, RandomState>,
-    queues: HashMap<Box<[u8]>, u32, RandomState>,
+    /// By name; it is in the record.
+    queues: HashTable<u32>,
 }
 
 /// A queue and where its bindings begin.
@@ -88,6 +91,8 @@ struct Queue {
     first_received: u32,
     /// Their number.
     received: u32,
+    /// Its place among the exclusive queues of its connection; newest first.
+    owned: Link,
 }
 
 impl Catalog {
@@ -105,8 +110,8 @@ impl Catalog {
             exchanges: Slab::new(),
             exchange_slots: HashMap::with_hasher(hash.clone()),
             queues: Slab::new(),
-            queue_slots: HashMap::with_hasher(hash.clone()),
-            exclusive: BTreeSet::new(),
+            queue_slots: HashTable::new(),
+            newest_owned: HashMap::with_hasher(hash.clone()),
             bindings: Bindings::new(&hash),
             hash,
         };
@@ -183,14 +188,19 @@ impl Catalog {
 
     /// A queue by name, verbatim.
     pub fn queue(&self, vhost: VhostId, name: &[u8]) -> Option<&QueueRecord> {
-        let slot = *self.namespace(vhost)?.queues.get(name)?;
+        let is_it = |slot: &u32| self.queues[*slot as usize].record.name.as_bytes() == name;
+        let slot = *self.namespace(vhost)?.queues.find(self.hash.hash_one(name), is_it)?;
         Some(&self.queues[slot as usize].record)
     }
 
     /// A queue by id.
     pub fn queue_by_id(&self, id: QueueId) -> Option<&QueueRecord> {
-        let slot = *self.queue_slots.get(&id)?;
-        Some(&self.queues[slot as usize].record)
+        self.queue_slot(id).map(|slot| &*self.queues[slot].record)
+    }
+
+    fn queue_slot(&self, id: QueueId) -> Option<usize> {
+        let is_it = |slot: &u32| self.queues[*slot as usize].record.id == id;
+        self.queue_slots.find(self.hash.hash_one(id), is_it).map(|slot| *slot as usize)
     }
 
     /// All queues, in an order that is the same on every replica.
@@ -203,8 +213,13 @@ impl Catalog {
         &self,
         connection: ConnectionAddress,
     ) -> impl Iterator<Item = QueueId> {
-        let all = (connection, QueueId(0))..=(connection, QueueId(u64::MAX));
-        self.exclusive.range(all).map(|(_, queue)| *queue)
+        let mut queues = Vec::new();
+        let mut slot = self.newest_owned.get(&connection).copied().unwrap_or(NONE);
+        while let Some(queue) = self.queues.get(slot as usize) {
+            queues.push(queue.record.id);
+            slot = queue.owned.next;
+        }
+        queues.into_iter().rev()
     }
 
     /// The bindings with this exchange as their source.
@@ -222,7 +237,7 @@ impl Catalog {
     pub fn binding_count(&self, end: BindingDestination) -> u32 {
         match end {
             BindingDestination::Queue(id) => {
-                self.queue_slots.get(&id).map_or(0, |slot| self.queues[*slot as usize].received)
+                self.queue_slot(id).map_or(0, |slot| self.queues[slot].received)
             }
             BindingDestination::Exchange(id) => {
                 self.exchange_by_id(id).map_or(0, |exchange| exchange.sourced + exchange.received)
@@ -235,10 +250,9 @@ impl Catalog {
             BindingDestination::Exchange(id) => {
                 self.exchange_by_id(id).map_or(NONE, |exchange| exchange.first_received)
             }
-            BindingDestination::Queue(id) => self
-                .queue_slots
-                .get(&id)
-                .map_or(NONE, |slot| self.queues[*slot as usize].first_received),
+            BindingDestination::Queue(id) => {
+                self.queue_slot(id).map_or(NONE, |slot| self.queues[slot].first_received)
+            }
         }
     }
 
@@ -258,11 +272,11 @@ impl Catalog {
         let position = self.vhosts.binary_search_by_key(&id, |vhost| vhost.id).ok()?;
         Some(&self.vhosts[position])
     }
+}
 
-    fn namespace_mut(&mut self, id: VhostId) -> &mut Vhost {
-        let position = self.vhosts.binary_search_by_key(&id, |vhost| vhost.id);
-        &mut self.vhosts[position.expect("a delta names a vhost that exists")]
-    }
+fn namespace_mut(vhosts: &mut [Vhost], id: VhostId) -> &mut Vhost {
+    let position = vhosts.binary_search_by_key(&id, |vhost| vhost.id);
+    &mut vhosts[position.expect("a delta names a vhost that exists")]
 }
 
 impl Vhost {
@@ -271,7 +285,7 @@ impl Vhost {
             id,
             name: name.into(),
             exchanges: HashMap::with_hasher(hash.clone()),
-            queues: HashMap::with_hasher(hash.clone()),
+            queues: HashTable::new(),
         }
     }
 }
