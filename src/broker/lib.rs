@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod ids;
 pub mod octets;
 pub mod queue;
+mod rare;
 pub mod router;
 pub mod sparse_ring;
 pub mod store;

@@ -16,7 +16,8 @@ pub struct SparseRing<T, const CHUNK: usize = 128> {
     /// The index that the next value gets.
     next: u64,
     len: usize,
-    spares: [Option<Box<Chunk<T, CHUNK>>>; SPARE_CHUNKS_MAX],
+    /// At most `SPARES`.
+    spares: Vec<Box<Chunk<T, CHUNK>>>,
 }
 
 /// So many values, the deliveries of one tick, can come and go without an allocation.
@@ -55,7 +56,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
             first_chunk: 0,
             next: index,
             len: 0,
-            spares: [const { None }; SPARE_CHUNKS_MAX],
+            spares: Vec::new(),
         }
     }
 
@@ -99,8 +100,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         }
         let spares = &mut self.spares;
         let chunk = self.chunks[place].get_or_insert_with(|| {
-            let spare = spares.iter_mut().find_map(Option::take);
-            spare.unwrap_or_else(|| Box::new(Chunk { live: 0, values: [value; CHUNK] }))
+            spares.pop().unwrap_or_else(|| Box::new(Chunk { live: 0, values: [value; CHUNK] }))
         });
         let at = (index % Self::CHUNK_U64) as usize;
         chunk.values[at] = value;
@@ -156,9 +156,9 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
         let Some(chunk) = self.chunks.get_mut(place as usize) else { return };
         if !is_being_filled
             && let Some(empty) = chunk.take_if(|chunk| chunk.live == 0)
-            && let Some(place) = self.spares[..Self::SPARES].iter_mut().find(|it| it.is_none())
+            && self.spares.len() < Self::SPARES
         {
-            *place = Some(empty);
+            self.spares.push(empty);
         }
         self.trim();
     }
@@ -218,7 +218,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
 
     /// Gives back what is kept for reuse.
     pub fn shrink(&mut self) {
-        self.spares = [const { None }; SPARE_CHUNKS_MAX];
+        self.spares = Vec::new();
         if self.is_empty() {
             self.chunks = VecDeque::new();
         }
@@ -264,7 +264,7 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
 
     #[cfg(test)]
     pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.iter().flatten().count() + self.spares.iter().flatten().count()
+        self.chunks.iter().flatten().count() + self.spares.len()
     }
 }
 

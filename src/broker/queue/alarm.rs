@@ -41,7 +41,9 @@ impl Alarm {
         self.running.last().is_some_and(|earliest| *earliest <= at)
     }
 
-    pub(super) fn shrink(&mut self) {
+    /// Gives back what is kept for reuse. Returns whether no timer is running.
+    pub(super) fn shrink(&mut self) -> bool {
         self.running.shrink_to_fit();
+        self.running.is_empty()
     }
 }

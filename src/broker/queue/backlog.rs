@@ -7,6 +7,7 @@ use crate::ids::{ChannelAddress, Time};
 use super::command::{Command, ConsumerIndex, Outcome};
 use super::consumer::Kind;
 use super::effect::Effect;
+use super::sequence_set::SequenceSet;
 use super::{Context, Queue};
 
 /// Commands that are not finished: the first is under way, the others wait for it.
@@ -72,18 +73,18 @@ impl Queue {
         command: Command,
         context: &mut Context<'_>,
     ) {
-        if !self.backlog.is_empty() {
-            self.backlog.push_back(command);
+        if self.is_unfinished() {
+            self.backlog.get_or_make().push_back(command);
         } else if let Some(rest) = self.carry_out(now, command, context) {
-            self.backlog.push_back(rest);
+            self.backlog.get_or_make().push_back(rest);
         }
     }
 
     /// As far as the budget goes.
     pub(super) fn carry_on(&mut self, now: Time, context: &mut Context<'_>) {
-        while let Some(command) = self.backlog.pop_front() {
+        while let Some(command) = self.backlog.get_mut().and_then(Backlog::pop_front) {
             if let Some(rest) = self.carry_out(now, command, context) {
-                self.backlog.push_front(rest);
+                self.backlog.get_or_make().push_front(rest);
                 return;
             }
         }
@@ -171,15 +172,15 @@ impl Queue {
     /// What was returned is taken out one by one, the rest is detached whole. Returns whether
     /// nothing is left.
     fn purge(&mut self, channel: ChannelAddress, context: &mut Context<'_>) -> bool {
-        while let Some(sequence) = self.returned.first() {
+        while let Some(sequence) = self.returned.get().and_then(SequenceSet::first) {
             if !take_one(context.bulk_left) {
                 return false;
             }
-            self.returned.remove(sequence);
+            self.take_returned(sequence);
             let entry = self.take_entry(sequence);
             self.ready -= 1;
             self.counters.dropped += 1;
-            self.backlog.purged += 1;
+            self.backlog.get_or_make().purged += 1;
             context.store.release(entry.message());
         }
         let waiting = self.entries.detach_from(self.head);
@@ -190,8 +191,11 @@ impl Queue {
         self.head = self.entries.next_index();
         self.ready = 0;
         self.counters.dropped += count;
-        self.deadlines.sweep(&self.entries);
-        let count = count + std::mem::take(&mut self.backlog.purged);
+        if let Some(deadlines) = self.deadlines.get_mut() {
+            deadlines.sweep(&self.entries);
+        }
+        let earlier = self.backlog.get_mut().map(|backlog| std::mem::take(&mut backlog.purged));
+        let count = count + earlier.unwrap_or(0);
         context.effects.push(Effect::Purged { channel, count });
         true
     }

@@ -6,6 +6,7 @@ use crate::store::MessageId;
 use super::command::ConsumerIndex;
 use super::effect::{Delivery, Effect};
 use super::entry::Entry;
+use super::sequence_set::SequenceSet;
 use super::window::{DELIVERY_OVERHEAD_BYTES, Waiting};
 use super::{Context, Queue};
 
@@ -67,12 +68,18 @@ impl Queue {
 
     /// The first message that waits.
     pub(super) fn next_ready(&mut self) -> Option<u64> {
-        if let Some(sequence) = self.returned.first() {
+        if let Some(sequence) = self.returned.get().and_then(SequenceSet::first) {
             return Some(sequence);
         }
         let next = self.entries.next_live(self.head);
         self.head = next.unwrap_or(self.entries.next_index());
         next
+    }
+
+    /// A message that came back is no longer among those that wait.
+    pub(super) fn take_returned(&mut self, sequence: u64) {
+        let was_returned = self.returned.get_mut().is_some_and(|it| it.remove(sequence));
+        assert!(was_returned);
     }
 
     pub(super) fn entry(&self, sequence: u64) -> &Entry {
@@ -142,8 +149,7 @@ impl Queue {
     /// Takes the first ready message, to be held by `holder` or by nobody.
     fn hand_out(&mut self, sequence: u64, holder: Option<ConsumerIndex>) -> (Entry, u64) {
         if sequence < self.head {
-            let was_returned = self.returned.remove(sequence);
-            assert!(was_returned);
+            self.take_returned(sequence);
         } else {
             self.head = sequence + 1;
         }

@@ -15,6 +15,7 @@ use crate::store::MessageStore;
 use super::alarm::Alarm;
 use super::effect::Effect;
 use super::entry::Entry;
+use super::sequence_set::SequenceSet;
 use super::{Context, Queue};
 
 /// Entries looked at per firing; if more are due, the timer comes again at once.
@@ -68,9 +69,11 @@ impl Deadlines {
         Some(sequence)
     }
 
-    pub(super) fn shrink(&mut self) {
+    /// Gives back what is kept for reuse, of an empty queue. Returns whether nothing is left that
+    /// a new value would not know.
+    pub(super) fn shrink(&mut self) -> bool {
         self.heap.shrink_to_fit();
-        self.alarm.shrink();
+        self.alarm.shrink() && self.heap.is_empty()
     }
 
     pub(super) fn check_invariants(&self, entries: &SparseRing<Entry>, head: u64) {
@@ -101,11 +104,12 @@ impl Queue {
         at: Time,
         effects: &mut Vec<Effect>,
     ) {
-        let head = if self.ready == self.returned.len() as u64 + 1 { sequence } else { self.head };
-        if !self.deadlines.follows_in_order(sequence, head, at) {
+        let returned = self.returned.get().map_or(0, SequenceSet::len);
+        let head = if self.ready == returned as u64 + 1 { sequence } else { self.head };
+        if !self.deadlines.get_or_make().follows_in_order(sequence, head, at) {
             self.watch_by_heap(sequence, at);
         }
-        self.deadlines.alarm.arm(now, at, effects);
+        self.deadlines.get_or_make().alarm.arm(now, at, effects);
     }
 
     /// A message has come back; the cursor may have passed it.
@@ -115,11 +119,11 @@ impl Queue {
         if !entry.is_in_heap() {
             self.watch_by_heap(sequence, at);
         }
-        self.deadlines.alarm.arm(now, at, effects);
+        self.deadlines.get_or_make().alarm.arm(now, at, effects);
     }
 
     fn watch_by_heap(&mut self, sequence: u64, at: Time) {
-        self.deadlines.push(sequence, at, &self.entries);
+        self.deadlines.get_or_make().push(sequence, at, &self.entries);
         let entry = self.entries.get_mut(sequence).expect("a ready sequence has its entry");
         entry.mark_in_heap(true);
     }
@@ -127,8 +131,7 @@ impl Queue {
     /// Takes a ready message out.
     pub(super) fn expire(&mut self, sequence: u64, store: &mut MessageStore) {
         if sequence < self.head {
-            let was_returned = self.returned.remove(sequence);
-            assert!(was_returned);
+            self.take_returned(sequence);
         }
         let entry = self.take_entry(sequence);
         self.ready -= 1;
@@ -137,16 +140,17 @@ impl Queue {
     }
 
     pub(super) fn timer_fired(&mut self, now: Time, context: &mut Context<'_>) {
-        self.deadlines.alarm.handle_fired(now);
+        self.deadlines.get_or_make().alarm.handle_fired(now);
         let left = self.expire_from_heap(now, EXPIRY_SLICE, context.store);
         let left = self.expire_in_order(now, left, context.store);
         if left == 0 {
-            self.deadlines.alarm.arm(now, now.after_ms(1), context.effects);
+            self.deadlines.get_or_make().alarm.arm(now, now.after_ms(1), context.effects);
         }
-        let in_heap = self.deadlines.heap.peek().map(|Reverse((at, _))| *at);
-        let in_order = self.entries.get(self.deadlines.cursor).and_then(Entry::deadline);
+        let deadlines = self.deadlines.get_or_make();
+        let in_heap = deadlines.heap.peek().map(|Reverse((at, _))| *at);
+        let in_order = self.entries.get(deadlines.cursor).and_then(Entry::deadline);
         for at in [in_heap, in_order].into_iter().flatten() {
-            self.deadlines.alarm.arm(now, at.max(now.after_ms(1)), context.effects);
+            self.deadlines.get_or_make().alarm.arm(now, at.max(now.after_ms(1)), context.effects);
         }
         self.check_lease(now, context.effects);
     }
@@ -154,7 +158,8 @@ impl Queue {
     /// Returns what is left of the budget.
     fn expire_from_heap(&mut self, now: Time, budget: usize, store: &mut MessageStore) -> usize {
         for used in 0..budget {
-            let Some(sequence) = self.deadlines.poll_heap(now) else { return budget - used };
+            let next = self.deadlines.get_mut().and_then(|deadlines| deadlines.poll_heap(now));
+            let Some(sequence) = next else { return budget - used };
             let Some(entry) = self.entries.get_mut(sequence) else { continue };
             entry.mark_in_heap(false);
             // One that is out expires when it comes back (TTL-24).
@@ -167,13 +172,26 @@ impl Queue {
 
     /// Returns what is left of the budget. The cursor stops at the first that is not due.
     fn expire_in_order(&mut self, now: Time, budget: usize, store: &mut MessageStore) -> usize {
-        self.deadlines.cursor = self.deadlines.cursor.max(self.head);
+        let deadlines = self.deadlines.get_or_make();
+        let mut cursor = deadlines.cursor.max(self.head);
+        let left = self.expire_from(&mut cursor, now, budget, store);
+        self.deadlines.get_or_make().cursor = cursor;
+        left
+    }
+
+    fn expire_from(
+        &mut self,
+        cursor: &mut u64,
+        now: Time,
+        budget: usize,
+        store: &mut MessageStore,
+    ) -> usize {
         for used in 0..budget {
-            let Some(sequence) = self.entries.next_live(self.deadlines.cursor) else {
-                self.deadlines.cursor = self.entries.next_index();
+            let Some(sequence) = self.entries.next_live(*cursor) else {
+                *cursor = self.entries.next_index();
                 return budget - used;
             };
-            self.deadlines.cursor = sequence;
+            *cursor = sequence;
             let entry = self.entry(sequence);
             let is_ours = !entry.is_in_heap() && !entry.is_unacked();
             if is_ours && entry.is_expired(now) {
@@ -181,7 +199,7 @@ impl Queue {
             } else if is_ours && entry.deadline().is_some() {
                 return budget - used;
             }
-            self.deadlines.cursor = sequence + 1;
+            *cursor = sequence + 1;
         }
         0
     }
@@ -190,7 +208,7 @@ impl Queue {
     pub(super) fn renew_lease(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.lease_from = now;
         if let Some(at) = self.lease_end() {
-            self.deadlines.alarm.arm(now, at, effects);
+            self.deadlines.get_or_make().alarm.arm(now, at, effects);
         }
     }
 
@@ -204,7 +222,7 @@ impl Queue {
         if end <= now {
             effects.push(Effect::Expired);
         } else {
-            self.deadlines.alarm.arm(now, end, effects);
+            self.deadlines.get_or_make().alarm.arm(now, end, effects);
         }
     }
 }

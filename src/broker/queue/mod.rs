@@ -24,6 +24,7 @@ pub use window::{
 };
 
 use crate::ids::{ChannelAddress, Time};
+use crate::rare::Rare;
 use crate::sparse_ring::SparseRing;
 use crate::store::{MessageId, MessageStore};
 
@@ -74,16 +75,16 @@ pub struct Queue {
     settings: Settings,
     entries: SparseRing<Entry>,
     head: u64,
-    returned: SequenceSet,
+    returned: Rare<SequenceSet>,
     ready: u64,
     unacked: u64,
     consumers: Consumers,
     /// Consumers that may have grants.
     granted: Vec<ConsumerIndex>,
-    deadlines: Deadlines,
+    deadlines: Rare<Deadlines>,
     /// From when the queue counts as unused (EXP-2).
     lease_from: Time,
-    backlog: Backlog,
+    backlog: Rare<Backlog>,
     counters: Counters,
     is_retired: bool,
 }
@@ -96,14 +97,14 @@ impl Queue {
             settings,
             entries: SparseRing::default(),
             head: 0,
-            returned: SequenceSet::default(),
+            returned: Rare::default(),
             ready: 0,
             unacked: 0,
             consumers: Consumers::default(),
             granted: Vec::new(),
-            deadlines: Deadlines::default(),
+            deadlines: Rare::default(),
             lease_from: Time::default(),
-            backlog: Backlog::default(),
+            backlog: Rare::default(),
             counters: Counters::default(),
             is_retired: false,
         }
@@ -147,7 +148,8 @@ impl Queue {
 
     /// A `Dispatch` may deliver something.
     pub fn is_runnable(&self) -> bool {
-        self.ready > 0 && self.consumers.has_turns() && !self.backlog.is_reordering()
+        let is_reordering = || self.backlog.get().is_some_and(Backlog::is_reordering);
+        self.ready > 0 && self.consumers.has_turns() && !is_reordering()
     }
 
     /// An `Offer` may pass.
@@ -157,7 +159,7 @@ impl Queue {
 
     /// A `Continue` is due in the next tick.
     pub fn is_unfinished(&self) -> bool {
-        !self.backlog.is_empty()
+        self.backlog.get().is_some_and(|backlog| !backlog.is_empty())
     }
 
     /// What the queue was declared as.
@@ -265,7 +267,8 @@ impl Queue {
     }
 
     fn retire(&mut self, if_unused: bool, if_empty: bool, context: &mut Context<'_>) {
-        if if_empty && (self.ready > 0 || self.backlog.brings_back()) {
+        let brings_back = self.backlog.get().is_some_and(Backlog::brings_back);
+        if if_empty && (self.ready > 0 || brings_back) {
             context.effects.push(Effect::NotEmpty);
             return;
         }
@@ -284,13 +287,14 @@ impl Queue {
                 context.effects.push(Effect::ConsumerCancelled { channel, front_consumer });
             }
         }
-        context.effects.extend(self.backlog.take_all().map(Effect::Unanswered));
+        let unfinished = self.backlog.get_mut().into_iter().flat_map(Backlog::take_all);
+        context.effects.extend(unfinished.map(Effect::Unanswered));
         context.effects.push(Effect::Retired { count: self.ready });
         let entries = std::mem::take(&mut self.entries);
         context.store.discard(entries.into_values().map(|entry| entry.message()));
         self.counters.dropped += self.ready + self.unacked;
         (self.ready, self.unacked) = (0, 0);
-        self.returned = SequenceSet::default();
+        self.returned = Rare::default();
         self.consumers = Consumers::default();
         self.is_retired = true;
     }
@@ -302,9 +306,10 @@ impl Queue {
     /// Gives back memory that is kept for reuse.
     pub fn shrink(&mut self) {
         self.entries.shrink();
-        self.returned.shrink();
+        self.returned.forget_if(|returned| returned.shrink());
         self.consumers.shrink();
-        self.deadlines.shrink();
+        self.deadlines.forget_if(|deadlines| deadlines.shrink());
+        self.backlog.forget_if(|backlog| backlog.is_empty());
         self.granted.shrink_to_fit();
     }
 
@@ -329,12 +334,14 @@ impl Queue {
         }
         assert_eq!(unacked, self.unacked);
         for (sequence, entry) in self.entries.range(0, u64::MAX) {
-            let is_returned = self.returned.contains(sequence);
+            let is_returned = self.returned.get().is_some_and(|it| it.contains(sequence));
             let is_ready = is_returned || sequence >= self.head;
             assert!(!(is_returned && sequence >= self.head));
             assert_ne!(is_ready, entry.is_unacked());
         }
-        self.deadlines.check_invariants(&self.entries, self.head);
+        if let Some(deadlines) = self.deadlines.get() {
+            deadlines.check_invariants(&self.entries, self.head);
+        }
     }
 }
 

@@ -657,5 +657,5 @@ fn steady_flow_allocates_nothing_per_message() {
 #[test]
 fn idle_queue_is_small() {
     println!("{} bytes per idle queue", size_of::<Queue>());
-    assert!(size_of::<Queue>() <= 600);
+    assert!(size_of::<Queue>() <= 400);
 }

@@ -63,8 +63,10 @@ impl SequenceSet {
         self.find(sequence / 128).is_ok_and(|place| self.words[place].bits & bit != 0)
     }
 
-    pub(super) fn shrink(&mut self) {
+    /// Gives back what is kept for reuse. Returns whether nothing is left.
+    pub(super) fn shrink(&mut self) -> bool {
         self.words.shrink_to_fit();
+        self.words.is_empty()
     }
 
     /// The usual places first: what comes back is older or newer than all the rest.

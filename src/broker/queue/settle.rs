@@ -65,7 +65,7 @@ impl Queue {
         entry.mark_requeued();
         self.counters.requeued += 1;
         self.ready += 1;
-        self.returned.insert(sequence);
+        self.returned.get_or_make().insert(sequence);
         self.watch_returned(now, sequence, context.effects);
     }
 }
