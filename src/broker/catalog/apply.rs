@@ -138,8 +138,7 @@ impl Catalog {
         let target =
             Target { end: self.end_of(record.destination), binding: self.bindings.next_slot() };
         let source = &mut self.exchanges[self.exchange_slots[&record.source] as usize];
-        let key = record.routing_key.as_bytes();
-        let place = source.routes.insert(key, &record.arguments, target);
+        let place = source.routes.insert(&record.routing_key, &record.arguments, target);
         let binding = self.bindings.insert(Arc::clone(record), place);
         assert!(binding == target.binding);
 

@@ -1,11 +1,11 @@
 //! All bindings: found by identity, and in two chains each, so that those of a queue or exchange
 //! are at hand without a search.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::delta::BindingRecord;
@@ -24,8 +24,8 @@ pub(super) enum Side {
 /// All bindings of a catalog.
 pub(super) struct Bindings {
     slab: Slab<Binding>,
-    /// Hash of the identity to the first binding that has it. Lookups only.
-    by_identity: HashMap<u64, u32, RandomState>,
+    /// By identity. Lookups only.
+    by_identity: HashTable<u32>,
     hash: RandomState,
 }
 
@@ -35,8 +35,6 @@ struct Binding {
     place: Place,
     /// Hash of the identity.
     identity: u64,
-    /// The next one with the same hash.
-    next_of_identity: u32,
     links: [Link; 2],
 }
 
@@ -51,11 +49,7 @@ pub(super) const UNLINKED: Link = Link { previous: NONE, next: NONE };
 
 impl Bindings {
     pub(super) fn new(hash: &RandomState) -> Bindings {
-        Bindings {
-            slab: Slab::new(),
-            by_identity: HashMap::with_hasher(hash.clone()),
-            hash: hash.clone(),
-        }
+        Bindings { slab: Slab::new(), by_identity: HashTable::new(), hash: hash.clone() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,16 +58,8 @@ impl Bindings {
 
     /// The binding with this identity (BND-1).
     pub(super) fn find(&self, record: &BindingRecord) -> Option<u32> {
-        let first = self.by_identity.get(&self.identity(record)).copied().unwrap_or(NONE);
-        let mut binding = first;
-        while binding != NONE {
-            let candidate = &self.slab[binding as usize];
-            if is_same(&candidate.record, record) {
-                return Some(binding);
-            }
-            binding = candidate.next_of_identity;
-        }
-        None
+        let is_it = |slot: &u32| is_same(self.record(*slot), record);
+        self.by_identity.find(self.identity(record), is_it).copied()
     }
 
     /// The slot that the next binding will have.
@@ -86,37 +72,19 @@ impl Bindings {
     /// Takes up a binding that is not there yet, in no chain so far.
     pub(super) fn insert(&mut self, record: Arc<BindingRecord>, place: Place) -> u32 {
         let (slot, identity) = (self.next_slot(), self.identity(&record));
-        let next_of_identity = self.by_identity.insert(identity, slot).unwrap_or(NONE);
-        self.slab.insert(Binding {
-            record,
-            place,
-            identity,
-            next_of_identity,
-            links: [UNLINKED; 2],
-        });
+        self.slab.insert(Binding { record, place, identity, links: [UNLINKED; 2] });
+        let slab = &self.slab;
+        let identity_of = |slot: &u32| slab[*slot as usize].identity;
+        self.by_identity.insert_unique(identity, slot, identity_of);
         slot
     }
 
     /// Lets a binding go that is in no chain any more.
     pub(super) fn remove(&mut self, binding: u32) -> Arc<BindingRecord> {
-        let Binding { record, identity, next_of_identity, .. } = self.slab.remove(binding as usize);
-        let first = self.by_identity[&identity];
-        if first != binding {
-            self.skip_in_identity(first, binding, next_of_identity);
-        } else if next_of_identity == NONE {
-            self.by_identity.remove(&identity);
-        } else {
-            self.by_identity.insert(identity, next_of_identity);
-        }
+        let Binding { record, identity, .. } = self.slab.remove(binding as usize);
+        let known = self.by_identity.find_entry(identity, |slot| *slot == binding);
+        known.expect("every binding is found by its identity").remove();
         record
-    }
-
-    fn skip_in_identity(&mut self, first: u32, removed: u32, next: u32) {
-        let mut before = first;
-        while self.slab[before as usize].next_of_identity != removed {
-            before = self.slab[before as usize].next_of_identity;
-        }
-        self.slab[before as usize].next_of_identity = next;
     }
 
     pub(super) fn record(&self, binding: u32) -> &BindingRecord {

@@ -112,8 +112,8 @@ pub struct BindingRecord {
     pub source: ExchangeId,
     /// Who receives.
     pub destination: BindingDestination,
-    /// Binding key.
-    pub routing_key: Box<str>,
+    /// Binding key; a direct exchange shares it.
+    pub routing_key: Arc<str>,
     /// Arguments, as a set.
     pub arguments: FieldTable,
 }

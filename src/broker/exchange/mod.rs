@@ -165,11 +165,16 @@ impl Routes {
     }
 
     /// Takes up a binding and tells where it is kept.
-    pub(crate) fn insert(&mut self, key: &[u8], arguments: &FieldTable, target: Target) -> Place {
+    pub(crate) fn insert(
+        &mut self,
+        key: &Arc<str>,
+        arguments: &FieldTable,
+        target: Target,
+    ) -> Place {
         match self {
             Routes::Direct(routes) => routes.insert(key, target),
             Routes::Fanout(routes) => routes.insert(target),
-            Routes::Topic(routes) => routes.insert(key, target),
+            Routes::Topic(routes) => routes.insert(key.as_bytes(), target),
             Routes::Headers(routes) => routes.insert(arguments, target),
         }
     }
