@@ -31,7 +31,7 @@ impl Catalog {
         let previous = known.exchanges.insert(record.name.as_bytes().into(), slot);
         assert!(previous.is_none());
         self.exchange_slots.insert(record.id, slot);
-        self.exchanges.insert(Exchange::new(Arc::clone(record), slot, &self.hash));
+        self.exchanges.insert(Exchange::new(ExchangeRecord::clone(record), slot, &self.hash));
     }
 
     fn declare_queue(&mut self, record: &Arc<QueueRecord>) {
@@ -49,10 +49,9 @@ impl Catalog {
         let hash_of_id = |id: QueueId| hash.hash_one(id);
         let id_in = |slot: &u32| hash_of_id(queues[*slot as usize].record.id);
         self.queue_slots.insert_unique(hash_of_id(record.id), slot, id_in);
-        let hash_of_name = |record: &QueueRecord| hash.hash_one(record.name.as_bytes());
-        let name_in = |slot: &u32| hash_of_name(&queues[*slot as usize].record);
+        let hash_of_name = |record: &Arc<QueueRecord>| hash.hash_one(record.name.as_bytes());
         let known = namespace_mut(&mut self.vhosts, record.vhost);
-        known.queues.insert_unique(hash_of_name(record), slot, name_in);
+        known.queues.insert_unique(hash_of_name(record), Arc::clone(record), hash_of_name);
         if let Some(owner) = record.exclusive_owner {
             self.link_to_owner(owner, slot);
         }
@@ -97,13 +96,13 @@ impl Catalog {
         if let Some(owner) = record.exclusive_owner {
             self.unlink_from_owner(owner, slot);
         }
-        let is_it = |other: &u32| *other as usize == slot;
-        let (by_id, by_name) =
-            (self.hash.hash_one(record.id), self.hash.hash_one(record.name.as_bytes()));
+        let by_id = self.hash.hash_one(record.id);
+        let by_id = self.queue_slots.find_entry(by_id, |other| *other as usize == slot);
+        by_id.expect("a queue is found by its id").remove();
+        let by_name = self.hash.hash_one(record.name.as_bytes());
         let known = &mut namespace_mut(&mut self.vhosts, record.vhost).queues;
-        for (table, hash) in [(&mut self.queue_slots, by_id), (known, by_name)] {
-            table.find_entry(hash, is_it).expect("a queue is in both tables").remove();
-        }
+        let by_name = known.find_entry(by_name, |other| other.id == record.id);
+        by_name.expect("a queue is found by its name").remove();
         assert!(self.queues.remove(slot).received == 0);
     }
 

@@ -10,7 +10,7 @@ use crate::ids::{ConnectionAddress, ExchangeId, QueueId, SlotId, VhostId};
 
 /// One change. What follows from it (a deleted queue takes its bindings along, and these their
 /// auto-delete exchanges) is part of applying it and not written down. Records never change, so
-/// the writer and all replicas share them; only deltas count who does.
+/// the writer and all replicas share those of queues and bindings; only deltas count who does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delta {
     /// An exchange came to be; its id is this delta's index.

@@ -75,13 +75,14 @@ pub struct Catalog {
     bindings: Bindings,
 }
 
-/// A namespace. The tables lead to slots and serve lookups only.
+/// A namespace. The tables serve lookups only.
 struct Vhost {
     id: VhostId,
     name: Box<str>,
+    /// Slots by name.
     exchanges: HashMap<Box<[u8]>, u32, RandomState>,
-    /// By name; it is in the record.
-    queues: HashTable<u32>,
+    /// By name.
+    queues: HashTable<Arc<QueueRecord>>,
 }
 
 /// A queue and where its bindings begin.
@@ -188,9 +189,8 @@ impl Catalog {
 
     /// A queue by name, verbatim.
     pub fn queue(&self, vhost: VhostId, name: &[u8]) -> Option<&QueueRecord> {
-        let is_it = |slot: &u32| self.queues[*slot as usize].record.name.as_bytes() == name;
-        let slot = *self.namespace(vhost)?.queues.find(self.hash.hash_one(name), is_it)?;
-        Some(&self.queues[slot as usize].record)
+        let is_it = |record: &Arc<QueueRecord>| record.name.as_bytes() == name;
+        self.namespace(vhost)?.queues.find(self.hash.hash_one(name), is_it).map(|record| &**record)
     }
 
     /// A queue by id.

@@ -65,7 +65,8 @@ impl ExchangeKind {
 /// An exchange with its bindings. Owned by the catalog, one copy on every shard; lives from
 /// `exchange.declare` to its deletion.
 pub struct Exchange {
-    record: Arc<ExchangeRecord>,
+    /// A copy of its own, as every publish looks at it.
+    record: ExchangeRecord,
     /// Index among the catalog's exchanges; may be used again after the deletion.
     pub(crate) slot: u32,
     /// What the type knows about the bindings with this source.
@@ -85,7 +86,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(record: Arc<ExchangeRecord>, slot: u32, hash: &RandomState) -> Exchange {
+    pub(crate) fn new(record: ExchangeRecord, slot: u32, hash: &RandomState) -> Exchange {
         Exchange {
             routes: Routes::new(record.kind, hash),
             record,
