@@ -3,7 +3,6 @@
 use haremq_broker::catalog::UserId;
 use haremq_broker::ids::{ConnectionAddress, ShardId, Time, VhostId};
 use haremq_protocol::reply::ProtocolError;
-use haremq_protocol::types::FieldTable;
 
 use crate::event::{ConnectionSlot, Peer};
 use crate::limits::{CHANNELS_PER_CONNECTION_MAX, HANDSHAKE_FRAME_BYTES_MAX};
@@ -68,8 +67,8 @@ pub(crate) struct Identity {
     /// The authenticated user.
     pub(crate) user: UserId,
     pub(crate) user_name: String,
-    /// `client-properties`, for display (CONN-27).
-    pub(crate) client_properties: FieldTable,
+    /// Content of `client-properties`, for display (CONN-27).
+    pub(crate) client_properties: Box<[u8]>,
     /// Capability `authentication_failure_close` (CONN-28).
     pub(crate) wants_failure_close: bool,
     /// Capability `consumer_cancel_notify` (CONN-28).
@@ -81,7 +80,7 @@ impl Default for Identity {
         Identity {
             user: UserId(u32::MAX),
             user_name: String::new(),
-            client_properties: FieldTable::default(),
+            client_properties: Box::default(),
             wants_failure_close: false,
             wants_cancel_notify: false,
         }

@@ -5,6 +5,7 @@ use haremq_protocol::frame::{HeaderCheck, PROTOCOL_HEADER, check_protocol_header
 use haremq_protocol::method::{AMQPClass, connection};
 use haremq_protocol::reply::{ProtocolError, ReplyCode};
 use haremq_protocol::sasl::{Credentials, SaslError, parse_amqplain, parse_plain};
+use haremq_protocol::table::table_content;
 use haremq_protocol::types::{AMQPValue, FieldTable, LongString};
 
 use crate::event::ConnectionSlot;
@@ -246,7 +247,7 @@ fn is_peer_dead(
 }
 
 fn read_client_properties(identity: &mut Identity, properties: &FieldTable) {
-    identity.client_properties = properties.clone();
+    identity.client_properties = table_content(properties);
     let Some(AMQPValue::FieldTable(capabilities)) = properties.inner().get("capabilities") else {
         return;
     };
