@@ -1,4 +1,4 @@
-//! The end of an output, lengthened once and then filled from front to back.
+//! Room that was made once and is then filled from front to back.
 
 use crate::frame::{FRAME_END, FRAME_OVERHEAD, FrameKind};
 
@@ -6,10 +6,10 @@ use crate::frame::{FRAME_END, FRAME_OVERHEAD, FrameKind};
 /// less than to lengthen it once by what is needed.
 const STEP_BYTES: usize = 128;
 
-/// Octets that an output was lengthened by and that are still to be written. Lives while one
+/// Octets that are still to be written, of those that an output was lengthened by. Lives while one
 /// message is written: an append for each field would look at the output's capacity each time.
 #[derive(Debug)]
-pub(crate) struct Blank<'a> {
+pub struct Blank<'a> {
     rest: &'a mut [u8],
 }
 
@@ -20,6 +20,12 @@ pub(crate) fn room_for(len: usize) -> usize {
 }
 
 impl<'a> Blank<'a> {
+    /// All of these octets are to be written.
+    #[inline]
+    pub fn new(rest: &'a mut [u8]) -> Self {
+        Self { rest }
+    }
+
     /// Lengthens the output by so many octets.
     #[inline]
     pub(crate) fn append(out: &'a mut Vec<u8>, len: usize) -> Self {
@@ -28,7 +34,7 @@ impl<'a> Blank<'a> {
             out.extend_from_slice(&[0; STEP_BYTES]);
         }
         out.truncate(start + len);
-        Self { rest: &mut out[start..] }
+        Self::new(&mut out[start..])
     }
 
     /// Writes octets whose number the compiler knows.
@@ -40,8 +46,12 @@ impl<'a> Blank<'a> {
         self.rest = rest;
     }
 
+    /// Writes octets.
+    ///
+    /// # Panics
+    /// If there is no room for them.
     #[inline]
-    pub(crate) fn put_octets(&mut self, octets: &[u8]) {
+    pub fn put_octets(&mut self, octets: &[u8]) {
         let rest = std::mem::take(&mut self.rest);
         let (place, rest) = rest.split_at_mut(octets.len());
         copy(octets, place);

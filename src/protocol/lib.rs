@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ack;
-mod blank;
+pub mod blank;
 pub mod client;
 pub mod content;
 mod cursor;

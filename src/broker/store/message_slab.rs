@@ -1,5 +1,7 @@
 //! One slab: equal slots with a free list through them.
 
+use haremq_protocol::blank::Blank;
+
 use super::Content;
 use super::size_class::slot_bytes;
 
@@ -82,11 +84,12 @@ impl MessageSlab {
             exchange_len: super::short_len(content.exchange),
             routing_key_len: super::short_len(content.routing_key),
         };
-        let mut at = usize::from(slot) * slot_bytes(self.class());
-        for part in [content.exchange, content.routing_key, content.properties, content.body] {
-            self.bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
+        let start = usize::from(slot) * slot_bytes(self.class());
+        let mut blank = Blank::new(&mut self.bytes[start..start + content.bytes()]);
+        blank.put_octets(content.exchange);
+        blank.put_octets(content.routing_key);
+        blank.put_octets(content.properties);
+        blank.put_octets(content.body);
         slot
     }
 
