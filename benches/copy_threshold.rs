@@ -10,7 +10,6 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use haremq_broker::store::{Content, MessageId, MessageStore};
-use haremq_shard::mesh::Batch;
 
 use set_up::{Flow, READ_BYTES};
 
@@ -34,11 +33,11 @@ trait Way {
     fn deliver(&mut self, out: &mut Vec<u8>);
 }
 
-/// Through the byte area of a batch into a slot of the store.
+/// Through the area of a batch into a slot of the store.
 #[derive(Default)]
 struct Copied {
     partial: Vec<u8>,
-    batch: Batch,
+    batch: Vec<u8>,
     lengths: Vec<usize>,
     store: MessageStore,
     messages: Vec<MessageId>,
@@ -49,15 +48,15 @@ impl Way for Copied {
         let [whole] = parts else {
             self.partial.clear();
             parts.iter().for_each(|part| self.partial.extend_from_slice(part));
-            self.batch.bytes.extend_from_slice(&self.partial);
+            self.batch.extend_from_slice(&self.partial);
             return self.lengths.push(self.partial.len());
         };
-        self.batch.bytes.extend_from_slice(whole);
+        self.batch.extend_from_slice(whole);
         self.lengths.push(whole.len());
     }
 
     fn deliver(&mut self, out: &mut Vec<u8>) {
-        let mut bytes = &self.batch.bytes[..];
+        let mut bytes = &self.batch[..];
         for length in self.lengths.drain(..) {
             let (body, rest) = bytes.split_at(length);
             bytes = rest;

@@ -5,8 +5,8 @@
 pub const DELIVERIES_PER_TICK: usize = 2048;
 /// Deliveries that one queue may make in one tick, however many queues there are.
 pub const DELIVERIES_PER_QUEUE_AND_TICK_MIN: usize = 256;
-/// Parcels taken from one mesh ring in one tick.
-pub const PARCELS_PER_RING_AND_TICK: usize = 1024;
+/// Parcels taken from one mesh ring in one tick; one with many messages counts as so many.
+pub const PARCELS_PER_RING_AND_TICK: u32 = 1024;
 /// Deliveries that a shard settles, and messages that come back or are purged one by one, in one
 /// tick. What is left over goes on in the next.
 pub const BULK_PER_TICK: u32 = 16_384;
@@ -35,7 +35,7 @@ pub const QUEUE_ENTRY_BYTES: u64 = 24;
 pub const PUBLISH_CREDIT_BYTES: i64 = 4 << 20;
 /// What a parcel costs beside the bytes it carries.
 pub const PARCEL_COST_BYTES: usize = 64;
-/// Up to this size a body is copied into the ring's byte area; above it its buffer moves.
+/// Up to this size a body is copied into the batch; above it its buffer moves.
 pub const BODY_COPY_BYTES_MAX: usize = 4 << 10;
 
 /// Unsent output at which a connection's input pauses: its answers must be read first.

@@ -10,8 +10,8 @@ use haremq_storage::Lsn;
 use crate::event::{ConnectionSlot, Effect, Event};
 use crate::front::Front;
 use crate::home::{Acceptance, Home};
-use crate::limits::{DISCARDS_PER_TICK, QUEUE_ENTRY_BYTES};
-use crate::mesh::{Answer, Batch, Outbox, Parcel, Reader, Request};
+use crate::limits::{DISCARDS_PER_TICK, PARCELS_PER_RING_AND_TICK, QUEUE_ENTRY_BYTES};
+use crate::mesh::{Answer, Batch, Outbox, Parcel, Reader, Reading, Request};
 use crate::timers::Timer;
 use crate::wheel::Wheel;
 use crate::writer::{FromWriter, ToWriter};
@@ -286,36 +286,35 @@ impl Shard {
             return;
         };
         if self.is_ready_for(&batch) {
-            let end =
-                batch.parcels.len().min(reader.parcel + crate::limits::PARCELS_PER_RING_AND_TICK);
-            while reader.parcel < end {
-                let parcel = &mut batch.parcels[reader.parcel];
-                reader.parcel += 1;
-                self.read_parcel(from, parcel, &batch.bytes, &mut reader);
+            let mut left = PARCELS_PER_RING_AND_TICK;
+            while left > 0
+                && let Some(reading) = batch.read_on(&mut reader, left)
+            {
+                left -= reading.weight();
+                self.read_parcel(from, reading);
                 self.handle_local_answers();
             }
         }
         let inbox = &mut self.inboxes[from.index()];
-        if reader.parcel == batch.parcels.len() {
+        if batch.is_read(&reader) {
             inbox.read = Some(batch);
         } else {
             inbox.current = Some((batch, reader));
         }
     }
 
-    fn read_parcel(
-        &mut self,
-        from: ShardId,
-        parcel: &mut Parcel,
-        bytes: &[u8],
-        reader: &mut Reader,
-    ) {
+    fn read_parcel(&mut self, from: ShardId, reading: Reading<'_>) {
+        let Reading { parcel, messages, queues } = reading;
         match parcel {
-            Parcel::Request(Request::Publish(publish)) => {
-                self.read_publish(from, publish, bytes, reader);
+            Parcel::Request(Request::Publish { publishes, .. }) => {
+                self.read_publishes(from, publishes, queues, messages);
             }
             Parcel::Request(request) => self.handle_request(request),
-            Parcel::Answer(answer) => self.read_answer(from, answer, bytes, reader),
+            Parcel::Answer(Answer::Delivered(deliveries)) => {
+                self.read_deliveries(from, deliveries, messages);
+            }
+            Parcel::Answer(Answer::Got(got)) => self.read_got(from, got, messages),
+            Parcel::Answer(answer) => self.handle_answer(from, answer),
         }
     }
 

@@ -45,7 +45,7 @@ fn lose_requeue(parcel: &mut Parcel) {
     }
 }
 
-/// Answers to a close carry no bytes, so that what lies in the byte area stays in step.
+/// Parcels say where their contents lie, so their order is all that changes.
 fn let_closes_overtake(batch: &mut Batch) {
     let is_close = |parcel: &Parcel| matches!(parcel, Parcel::Answer(Answer::ChannelClosed { .. }));
     batch.parcels.sort_by_key(|parcel| !is_close(parcel));

@@ -257,6 +257,9 @@ impl Consumers {
 
     /// Whose turn it was goes to the tail.
     pub(super) fn pass_turn(&mut self) {
+        if self.round.len() == 1 {
+            return;
+        }
         let turn = self.round.pop_front().expect("it was someone's turn");
         self.round.push_back(turn);
     }

@@ -55,7 +55,6 @@ fn front() -> Shard {
             queue: QueueId(index),
             home: ShardId(1),
             index: Some(ConsumerIndex(0)),
-            no_ack: false,
             unsettled: 1_000_000,
         });
     }

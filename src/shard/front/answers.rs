@@ -5,43 +5,44 @@ use haremq_broker::ids::{ChannelAddress, ShardId};
 use haremq_protocol::method::{AMQPClass, basic, queue};
 
 use super::channel::{ConsumerKind, Waiting};
-use crate::mesh::{Answer, Reader};
+use crate::mesh::{Answer, Departure, Got, Messages, Numbered, Series};
 use crate::shard::Shard;
 
 impl Shard {
-    /// An answer from the mesh, with its content if it has one.
-    pub(crate) fn read_answer(
+    /// Deliveries that came over the mesh.
+    pub(crate) fn read_deliveries(
         &mut self,
         from: ShardId,
-        answer: &Answer,
-        bytes: &[u8],
-        reader: &mut Reader,
+        deliveries: &Series<Departure>,
+        mut messages: Messages<'_>,
     ) {
-        match answer {
-            Answer::Delivered { channel, front_consumer, delivery } => {
-                let large_body = delivery.large_body.as_deref();
-                let content = reader.read_content(bytes, delivery.lengths, large_body);
-                let (ordinal, redelivered) = (delivery.ordinal, delivery.redelivered);
-                self.front.deliver(from, *channel, *front_consumer, ordinal, redelivered, &content);
-                self.counters.delivered += 1;
-                self.grant_after_delivery(*channel);
-            }
-            Answer::Got { channel, queue, consumer, remaining, delivery } => {
-                let large_body = delivery.large_body.as_deref();
-                let content = reader.read_content(bytes, delivery.lengths, large_body);
-                let (ordinal, redelivered) = (delivery.ordinal, delivery.redelivered);
-                let holder = consumer.map(|index| (*queue, from, index));
-                self.front.handle_got(*channel, holder, ordinal, redelivered, *remaining, &content);
-                self.counters.delivered += 1;
-            }
-            _ => self.handle_answer(from, answer),
+        self.counters.delivered += messages.count() as u64;
+        let mut departure = deliveries.first.later(messages.place);
+        let Departure { channel, front_consumer, .. } = departure;
+        let mut recipient = self.front.recipient(from, channel, front_consumer);
+        while let Some(content) = messages.next(deliveries.large_body.as_deref()) {
+            recipient.deliver(&departure, &content);
+            departure = departure.later(1);
         }
+        self.grant_after_delivery(channel);
+    }
+
+    /// The message for a basic.get, which came over the mesh.
+    pub(crate) fn read_got(
+        &mut self,
+        from: ShardId,
+        got: &Series<Got>,
+        mut messages: Messages<'_>,
+    ) {
+        let content = messages.next(got.large_body.as_deref()).expect("it carries one");
+        self.front.handle_got(from, got.first, &content);
+        self.counters.delivered += 1;
     }
 
     /// An answer without content.
     pub(crate) fn handle_answer(&mut self, _from: ShardId, answer: &Answer) {
         match *answer {
-            Answer::Delivered { .. } | Answer::Got { .. } => {
+            Answer::Delivered(_) | Answer::Got(_) => {
                 unreachable!("what has content is read with it")
             }
             Answer::GotNothing { channel } => self.handle_got_nothing(channel),

@@ -125,7 +125,6 @@ pub(crate) struct Consumer {
     pub(crate) home: ShardId,
     /// How the home names it; known once it has answered.
     pub(crate) index: Option<ConsumerIndex>,
-    pub(crate) no_ack: bool,
     /// Deliveries that are not settled.
     pub(crate) unsettled: u64,
 }
@@ -306,7 +305,6 @@ impl Channel {
             queue,
             home,
             index: Some(index),
-            no_ack: false,
             unsettled: 0,
         });
         let getter = consumer_number(key);

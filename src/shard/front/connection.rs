@@ -237,17 +237,19 @@ impl Connection {
         }
     }
 
-    /// Counts a delivery that was written to the output, to be given back to its home's window
-    /// once it is sent.
-    pub(crate) fn count_delivery(&mut self, home: ShardId, bytes: u32) {
-        match self.delivered_bytes.iter_mut().find(|entry| entry.0 == home) {
-            Some(entry) => entry.1 += bytes,
-            None => self.delivered_bytes.push((home, bytes)),
-        }
-    }
-
     /// Whether frames of channels are still looked at.
     pub(crate) fn is_running(&self) -> bool {
         self.state == State::Running
     }
+}
+
+/// What has been delivered from a home, of [`Connection::delivered_bytes`].
+#[inline]
+pub(crate) fn delivered_bytes(all: &mut Vec<(ShardId, u32)>, home: ShardId) -> &mut u32 {
+    let known = all.iter().position(|entry| entry.0 == home);
+    let place = known.unwrap_or_else(|| {
+        all.push((home, 0));
+        all.len() - 1
+    });
+    &mut all[place].1
 }

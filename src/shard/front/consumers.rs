@@ -51,7 +51,6 @@ impl Shard {
             queue,
             home,
             index: None,
-            no_ack: consume.no_ack,
             unsettled: 0,
         }));
         entry.consumer_tags.insert(tag, front_consumer);

@@ -13,9 +13,8 @@ use super::connection::Pause;
 use super::content::Message;
 use super::transactions::TransactionPublish;
 use crate::event::ConnectionSlot;
-use crate::home::Arrival;
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::mesh::{Lengths, Publish};
+use crate::mesh::Arrival;
 use crate::shard::Shard;
 
 /// Longest time to live, ten years in milliseconds (TTL-1).
@@ -168,25 +167,14 @@ impl Shard {
             body: message.body,
         };
         let is_persistent = message.properties.is_persistent();
+        let arrival = Arrival { channel: address, sequence, expiration_ms, is_persistent };
         for group in destinations.chunk_by(|a, b| a.shard == b.shard) {
-            let queue = |destination: &Destination| destination.queue;
-            if group[0].shard == self.id {
-                let arrival = Arrival { channel: address, sequence, expiration_ms, is_persistent };
-                self.enqueue(arrival, group.iter().map(queue), &content, message.owned_body);
+            let queues = group.iter().map(|destination| destination.queue);
+            let home = group[0].shard;
+            if home == self.id {
+                self.enqueue(&arrival, queues, &content, message.owned_body);
             } else {
-                let publish = Publish {
-                    channel: address,
-                    sequence,
-                    queue: group[0].queue,
-                    more_queues: 0,
-                    expiration_ms,
-                    is_persistent,
-                    lengths: Lengths::default(),
-                    large_body: None,
-                };
-                let outbox = &mut self.outboxes[group[0].shard.index()];
-                let more = group[1..].iter().map(queue);
-                outbox.publish(publish, more, &content, message.owned_body);
+                self.outboxes[home.index()].publish(&arrival, queues, &content, message.owned_body);
             }
         }
     }

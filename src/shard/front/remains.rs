@@ -72,7 +72,6 @@ mod tests {
                 queue: QueueId(1),
                 home: ShardId(0),
                 index: None,
-                no_ack: false,
                 unsettled: 0,
             });
             channel.consumer_tags.insert(tag, key as u32);

@@ -35,7 +35,6 @@ fn hold(shard: &mut Shard, number: u16, deliveries: u64) -> u32 {
         queue: QueueId(1),
         home: ShardId(1),
         index: Some(ConsumerIndex(0)),
-        no_ack: false,
         unsettled: deliveries,
     });
     for ordinal in 0..deliveries {

@@ -2,15 +2,15 @@
 
 use haremq_broker::ids::ChannelAddress;
 
-use super::enqueue::Arrival;
 use super::{Acceptance, Unsynced};
+use crate::mesh::Arrival;
 use crate::shard::Shard;
 
 impl Shard {
     /// The message is in its queues. A persistent one in a durable queue is accepted when the log
     /// has it, any other now (CNF-3).
-    pub(crate) fn owe_acceptance(&mut self, arrival: Arrival, is_logged: bool) {
-        let Arrival { channel, sequence, .. } = arrival;
+    pub(crate) fn owe_acceptance(&mut self, arrival: &Arrival, is_logged: bool) {
+        let Arrival { channel, sequence, .. } = *arrival;
         if is_logged {
             let lsn = self.home.log.append();
             if sequence != 0 {

@@ -8,7 +8,7 @@ use super::requests::saturate;
 use crate::limits::{
     DELIVERIES_PER_QUEUE_AND_TICK_MIN, DELIVERIES_PER_TICK, SWEEP_MS, SWEPT_PER_TICK,
 };
-use crate::mesh::Answer;
+use crate::mesh::{Answer, Departure, Got};
 use crate::shard::Shard;
 use crate::timers::Timer;
 use crate::turns::share;
@@ -117,19 +117,20 @@ impl Shard {
     }
 
     fn deliver(&mut self, delivery: &Delivery) {
-        let Delivery { channel, front_consumer, ordinal, message, redelivered, .. } = *delivery;
+        let Delivery { channel, front_consumer, ordinal, message, redelivered, no_ack, .. } =
+            *delivery;
+        let ordinal = (!no_ack).then_some(ordinal);
+        let departure = Departure { channel, front_consumer, ordinal, redelivered };
         if channel.shard == self.id {
             let content = self.home.store.content(message);
-            let home = self.id;
-            self.front.deliver(home, channel, front_consumer, ordinal, redelivered, &content);
+            self.front.deliver(self.id, &departure, &content);
             self.counters.delivered += 1;
             return self.grant_after_delivery(channel);
         }
         let body = self.home.store.body_owned(message);
         let content = self.home.store.content(message);
         let outbox = &mut self.outboxes[channel.shard.index()];
-        let delivery = outbox.write_delivery(&content, body.as_ref(), redelivered, ordinal);
-        outbox.answer(Answer::Delivered { channel, front_consumer, delivery });
+        outbox.deliver(&departure, &content, body.as_ref());
     }
 
     fn answer_get(&mut self, queue: QueueId, effect: Effect) {
@@ -137,19 +138,18 @@ impl Shard {
         else {
             unreachable!("the caller has looked")
         };
+        let holder = consumer.map(|index| (index, ordinal));
         let remaining = saturate(remaining);
+        let got = Got { channel, queue, holder, redelivered, remaining };
         if channel.shard == self.id {
             let content = self.home.store.content(message);
-            let holder = consumer.map(|index| (queue, self.id, index));
-            self.front.handle_got(channel, holder, ordinal, redelivered, remaining, &content);
+            self.front.handle_got(self.id, got, &content);
             self.counters.delivered += 1;
             return;
         }
         let body = self.home.store.body_owned(message);
         let content = self.home.store.content(message);
-        let outbox = &mut self.outboxes[channel.shard.index()];
-        let delivery = outbox.write_delivery(&content, body.as_ref(), redelivered, ordinal);
-        outbox.answer(Answer::Got { channel, queue, consumer, remaining, delivery });
+        self.outboxes[channel.shard.index()].got(got, &content, body.as_ref());
     }
 
     /// Lets every listed queue deliver its share of a tick.

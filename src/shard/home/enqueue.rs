@@ -1,59 +1,44 @@
 //! Publishes arrive at the queues' home.
 
 use bytes::Bytes;
-use haremq_broker::ids::{ChannelAddress, QueueId, ShardId};
-use haremq_broker::queue::{Command, Effect, delivery_bytes};
+use haremq_broker::ids::{QueueId, ShardId};
+use haremq_broker::queue::{Command, delivery_bytes};
 use haremq_broker::store::{Content, MessageId};
 
-use crate::mesh::{Answer, Publish, Reader, publish_cost};
+use super::pass::hand_over;
+use crate::mesh::{Arrival, Messages, Numbered, Series, publish_cost};
 use crate::shard::Shard;
 
-/// What a home must know of a publish beside its content.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) channel: ChannelAddress,
-    /// 0 if no acceptance is wanted.
-    pub(crate) sequence: u64,
-    pub(crate) expiration_ms: Option<u64>,
-    pub(crate) is_persistent: bool,
-}
-
 impl Shard {
-    /// A publish that came over the mesh.
-    pub(crate) fn read_publish(
+    /// Publishes that came over the mesh.
+    pub(crate) fn read_publishes(
         &mut self,
         from: ShardId,
-        publish: &mut Publish,
-        bytes: &[u8],
-        reader: &mut Reader,
+        publishes: &mut Series<Arrival>,
+        queues: &[QueueId],
+        mut messages: Messages<'_>,
     ) {
-        let mut more = std::mem::take(&mut self.home.targets);
-        more.extend((0..publish.more_queues).map(|_| reader.read_queue(bytes)));
-        let large_body = publish.large_body.take();
+        let large_body = publishes.large_body.take();
         let large_body = large_body.as_deref();
-        let content = reader.read_content(bytes, publish.lengths, large_body);
-        self.outboxes[from.index()].return_credit(publish_cost(&content));
-        let arrival = Arrival {
-            channel: publish.channel,
-            sequence: publish.sequence,
-            expiration_ms: publish.expiration_ms,
-            is_persistent: publish.is_persistent,
-        };
-        if more.is_empty() {
-            self.enqueue(arrival, std::iter::once(publish.queue), &content, large_body);
-        } else {
-            more.push(publish.queue);
-            self.enqueue(arrival, more.iter().copied(), &content, large_body);
-            more.clear();
+        let mut cost = 0;
+        if let &[queue] = queues {
+            cost += self.pass_all(queue, &publishes.first, &mut messages, large_body);
         }
-        self.home.targets = more;
+        let mut arrival = publishes.first.later(messages.place);
+        while let Some(content) = messages.next(large_body) {
+            cost += publish_cost(&content);
+            self.enqueue(&arrival, queues.iter().copied(), &content, large_body);
+            self.handle_local_answers();
+            arrival = arrival.later(1);
+        }
+        self.outboxes[from.index()].return_credit(cost);
     }
 
     /// Puts a message into those of the queues that still exist. A queue that is gone counts as
     /// having accepted it (CNF-6). It is stored when the first queue has to keep it.
     pub(crate) fn enqueue(
         &mut self,
-        arrival: Arrival,
+        arrival: &Arrival,
         queues: impl ExactSizeIterator<Item = QueueId>,
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
@@ -64,11 +49,14 @@ impl Shard {
         let count = queues.len();
         for (at, queue) in queues.enumerate() {
             is_logged |= arrival.is_persistent && self.is_durable(queue);
-            let Some(entry) = self.home.queues.get(&queue) else {
+            let Some(mut passage) = self.home.passage(queue) else {
                 self.release_stored(stored);
                 continue;
             };
-            if entry.queue.may_pass() && self.pass_through(queue, bytes, content, owned_body) {
+            if let Some(consumer) = passage.offer(self.now, bytes) {
+                let is_here =
+                    hand_over(&mut self.front, &mut self.outboxes, consumer, content, owned_body);
+                self.counters.delivered += u64::from(is_here);
                 self.release_stored(stored);
                 continue;
             }
@@ -91,31 +79,7 @@ impl Shard {
         }
     }
 
-    /// From the publisher's bytes straight into the consumer's, if the queue lets it pass.
-    fn pass_through(
-        &mut self,
-        queue: QueueId,
-        bytes: u64,
-        content: &Content<'_>,
-        owned_body: Option<&Bytes>,
-    ) -> bool {
-        self.apply(queue, Command::Offer { bytes });
-        let Some(Effect::Passed { channel, front_consumer }) = self.home.effects.pop() else {
-            return false;
-        };
-        assert!(self.home.effects.is_empty(), "a message that passes through is all that happens");
-        if channel.shard == self.id {
-            self.front.deliver(self.id, channel, front_consumer, 0, false, content);
-            self.counters.delivered += 1;
-            return true;
-        }
-        let outbox = &mut self.outboxes[channel.shard.index()];
-        let delivery = outbox.write_delivery(content, owned_body, false, 0);
-        outbox.answer(Answer::Delivered { channel, front_consumer, delivery });
-        true
-    }
-
-    fn is_durable(&self, queue: QueueId) -> bool {
+    pub(super) fn is_durable(&self, queue: QueueId) -> bool {
         self.home.queues.get(&queue).is_some_and(|entry| entry.queue.settings().durable)
     }
 

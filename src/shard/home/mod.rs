@@ -4,6 +4,7 @@ mod accept;
 mod effects;
 mod enqueue;
 mod leaving;
+mod pass;
 mod requests;
 mod retire;
 #[cfg(test)]
@@ -20,7 +21,6 @@ use haremq_broker::store::MessageStore;
 use haremq_storage::{Log, Lsn};
 
 use crate::mesh::Answer;
-pub(crate) use enqueue::Arrival;
 use leaving::Leaving;
 
 /// A queue and what its home keeps beside it.
@@ -110,8 +110,6 @@ pub(crate) struct Home {
     pub(crate) effects: Vec<Effect>,
     /// Consumers woken by a window; kept for its memory.
     pub(crate) woken: Vec<Waiting>,
-    /// Queues of the publish being read; kept for its memory.
-    pub(crate) targets: Vec<QueueId>,
     /// Whether messages of dropped queues are still to be released.
     pub(crate) has_trash: bool,
 }
@@ -144,7 +142,6 @@ impl Home {
             deferred: VecDeque::new(),
             effects: Vec::new(),
             woken: Vec::new(),
-            targets: Vec::new(),
             has_trash: false,
         }
     }

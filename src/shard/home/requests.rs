@@ -10,7 +10,7 @@ impl Shard {
     /// A request without content.
     pub(crate) fn handle_request(&mut self, request: &Request) {
         match *request {
-            Request::Publish(_) => unreachable!("a publish is read with its content"),
+            Request::Publish { .. } => unreachable!("a publish is read with its content"),
             Request::Settle { channel, queue, consumer, first, last, outcome } => {
                 let command = Command::Settle { channel, consumer, first, last, outcome };
                 self.apply_and_carry_out(queue, command);

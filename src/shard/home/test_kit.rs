@@ -8,8 +8,8 @@ use haremq_broker::ids::{
 use haremq_broker::store::Content;
 use haremq_protocol::types::FieldTable;
 
-use super::Arrival;
 use crate::event::Event;
+use crate::mesh::Arrival;
 use crate::mesh::Request;
 use crate::shard::{Settings, Shard};
 
@@ -76,7 +76,7 @@ pub(crate) fn fill(shard: &mut Shard, queue: QueueId, messages: usize) {
     let arrival = Arrival { channel: channel(9), sequence, expiration_ms, is_persistent };
     let content = Content { exchange: b"", routing_key: b"", properties: b"\0\0", body: b"" };
     for _ in 0..messages {
-        shard.enqueue(arrival, std::iter::once(queue), &content, None);
+        shard.enqueue(&arrival, std::iter::once(queue), &content, None);
     }
 }
 

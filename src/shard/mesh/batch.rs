@@ -4,16 +4,21 @@ use bytes::Bytes;
 use haremq_broker::ids::QueueId;
 use haremq_broker::store::Content;
 
-use super::parcel::{Lengths, Parcel};
+use super::contents::{Contents, Messages};
+use super::parcel::{Answer, Parcel, Request};
+use super::series::{Arrival, Departure, Series};
+use crate::limits::{BODY_COPY_BYTES_MAX, PARCEL_COST_BYTES};
 
-/// One tick's parcels for one peer, and the bytes they name, in the same order. It is made by
-/// the sending shard, moved over the ring, read by the receiving shard and returned empty.
+/// One tick's parcels for one peer, and what they name, in the same order. It is made by the
+/// sending shard, moved over the ring, read by the receiving shard and returned empty.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The parcels in the order in which they were sent.
     pub parcels: Vec<Parcel>,
-    /// The byte area.
-    pub bytes: Vec<u8>,
+    /// The contents of the parcels' messages.
+    contents: Contents,
+    /// The queues that publishes go to.
+    queues: Vec<QueueId>,
     /// Catalog index of the sender: a receiver that is behind waits until it has caught up.
     pub catalog_index: u64,
     /// Publish credit that the sender gives back to the receiver, in bytes.
@@ -27,75 +32,211 @@ impl Batch {
     }
 
     /// Empties the batch and keeps its buffers.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.parcels.clear();
-        self.bytes.clear();
+        self.contents.clear();
+        self.queues.clear();
         self.catalog_index = 0;
         self.credit_bytes = 0;
     }
 
-    /// Copies a content to the byte area; a large body is left out.
-    pub(crate) fn write_content(&mut self, content: &Content<'_>, has_large_body: bool) -> Lengths {
-        let body: &[u8] = if has_large_body { &[] } else { content.body };
-        let lengths = Lengths {
-            exchange: octet_length(content.exchange),
-            routing_key: octet_length(content.routing_key),
-            properties: u32::try_from(content.properties.len()).expect("bounded by frame-max"),
-            body: u32::try_from(body.len()).expect("bounded by the copy limit"),
-        };
-        let parts = [content.exchange, content.routing_key, content.properties, body];
-        self.bytes.reserve(parts.iter().map(|part| part.len()).sum());
-        for part in parts {
-            self.bytes.extend_from_slice(part);
+    /// Appends a message for the home of these queues.
+    pub(crate) fn push_publish(
+        &mut self,
+        arrival: &Arrival,
+        queues: impl Iterator<Item = QueueId> + Clone,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+    ) {
+        if let Some(Parcel::Request(Request::Publish { publishes, queues: before })) =
+            self.parcels.last_mut()
+            && publishes.is_next(arrival, content, &self.contents)
+            && self.queues[before.clone()].iter().copied().eq(queues.clone())
+        {
+            publishes.count += 1;
+            return self.contents.push(content, false);
         }
-        lengths
+        let before = self.queues.len();
+        self.queues.extend(queues);
+        let queues = before..self.queues.len();
+        let publishes = self.begin_series(*arrival, content, owned_body);
+        self.parcels.push(Parcel::Request(Request::Publish { publishes, queues }));
     }
 
-    /// Appends a queue id to the byte area.
-    pub(crate) fn write_queue(&mut self, queue: QueueId) {
-        self.bytes.extend_from_slice(&queue.0.to_le_bytes());
+    /// Appends a message for a consumer.
+    pub(crate) fn push_delivery(
+        &mut self,
+        departure: &Departure,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+    ) {
+        if let Some(Parcel::Answer(Answer::Delivered(deliveries))) = self.parcels.last_mut()
+            && deliveries.is_next(departure, content, &self.contents)
+        {
+            deliveries.count += 1;
+            return self.contents.push(content, false);
+        }
+        let deliveries = self.begin_series(*departure, content, owned_body);
+        self.parcels.push(Parcel::Answer(Answer::Delivered(deliveries)));
+    }
+
+    /// A series of one message, whose parcel is pushed next.
+    pub(crate) fn begin_series<T>(
+        &mut self,
+        first: T,
+        content: &Content<'_>,
+        owned_body: Option<&Bytes>,
+    ) -> Series<T> {
+        let is_large = content.body.len() > BODY_COPY_BYTES_MAX;
+        let section = self.contents.begin(content);
+        self.contents.push(content, is_large);
+        let large_body = is_large.then(|| {
+            let body = owned_body.cloned();
+            Box::new(body.unwrap_or_else(|| Bytes::copy_from_slice(content.body)))
+        });
+        Series { first, count: 1, section, large_body }
+    }
+
+    /// Bytes that it holds for the peer.
+    pub(crate) fn bytes_used(&self) -> usize {
+        self.contents.bytes_used() + self.parcels.len() * PARCEL_COST_BYTES
+    }
+
+    /// Bytes that its buffers keep.
+    pub(crate) fn bytes_reserved(&self) -> usize {
+        self.contents.bytes_reserved()
+            + self.parcels.capacity() * size_of::<Parcel>()
+            + self.queues.capacity() * size_of::<QueueId>()
     }
 }
 
-fn octet_length(name: &[u8]) -> u8 {
-    u8::try_from(name.len()).expect("short strings have at most 255 octets")
-}
-
-/// Walks the byte area of a batch alongside its parcels.
+/// How far a batch has been read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reader {
     /// Next parcel.
-    pub(crate) parcel: usize,
-    /// Next octet.
-    byte: usize,
+    parcel: usize,
+    /// How many of its messages have been read.
+    done: u32,
+    /// Where the next of them lies.
+    octet: usize,
 }
 
-impl Reader {
-    /// The next `length` octets.
-    fn take<'a>(&mut self, bytes: &'a [u8], length: usize) -> &'a [u8] {
-        let taken = &bytes[self.byte..self.byte + length];
-        self.byte += length;
-        taken
+/// A parcel with all that it names.
+pub(crate) struct Reading<'a> {
+    pub(crate) parcel: &'a mut Parcel,
+    /// Of its messages as many as may be read now; empty if it carries none.
+    pub(crate) messages: Messages<'a>,
+    /// The queues that it names.
+    pub(crate) queues: &'a [QueueId],
+}
+
+impl Reading<'_> {
+    /// What it counts for in a tick.
+    pub(crate) fn weight(&self) -> u32 {
+        u32::try_from(self.messages.count().max(1)).expect("as many as may be read now")
+    }
+}
+
+impl Batch {
+    /// The next parcel, with at most so many of its messages; not 0. It comes again with the others.
+    pub(crate) fn read_on<'a>(
+        &'a mut self,
+        reader: &'a mut Reader,
+        messages_max: u32,
+    ) -> Option<Reading<'a>> {
+        let parcel = self.parcels.get_mut(reader.parcel)?;
+        let (section, count) = parcel.section();
+        let places = reader.done..count.min(reader.done + messages_max);
+        let is_last_time = places.end == count;
+        reader.done = if is_last_time { 0 } else { places.end };
+        reader.parcel += usize::from(is_last_time);
+        let queues = &self.queues[parcel.queues()];
+        let messages = self.contents.messages(section, places, &mut reader.octet);
+        Some(Reading { parcel, messages, queues })
     }
 
-    /// The next queue id.
-    pub(crate) fn read_queue(&mut self, bytes: &[u8]) -> QueueId {
-        let octets = self.take(bytes, 8).try_into().expect("eight octets were taken");
-        QueueId(u64::from_le_bytes(octets))
+    /// Whether nothing is left to be read.
+    pub(crate) fn is_read(&self, reader: &Reader) -> bool {
+        reader.parcel == self.parcels.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haremq_broker::ids::{ChannelAddress, ShardId};
+
+    use super::*;
+
+    const CHANNEL: ChannelAddress = ChannelAddress { shard: ShardId(1), slot: 2, generation: 3 };
+    const EMPTY: Content<'_> =
+        Content { exchange: b"", routing_key: b"key", properties: b"", body: b"" };
+
+    fn arrival(sequence: u64) -> Arrival {
+        Arrival { channel: CHANNEL, sequence, expiration_ms: None, is_persistent: false }
     }
 
-    /// The next content.
-    pub(crate) fn read_content<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        lengths: Lengths,
-        large_body: Option<&'a Bytes>,
-    ) -> Content<'a> {
-        let exchange = self.take(bytes, usize::from(lengths.exchange));
-        let routing_key = self.take(bytes, usize::from(lengths.routing_key));
-        let properties = self.take(bytes, lengths.properties as usize);
-        let copied = self.take(bytes, lengths.body as usize);
-        let body = large_body.map_or(copied, |body| &body[..]);
-        Content { exchange, routing_key, properties, body }
+    fn publish(batch: &mut Batch, sequence: u64, queues: &[u64], content: &Content<'_>) {
+        let queues = queues.iter().copied().map(QueueId);
+        batch.push_publish(&arrival(sequence), queues, content, None);
+    }
+
+    fn deliver(batch: &mut Batch, ordinal: Option<u64>, content: &Content<'_>) {
+        let departure =
+            Departure { channel: CHANNEL, front_consumer: 4, ordinal, redelivered: false };
+        batch.push_delivery(&departure, content, None);
+    }
+
+    /// Messages of each parcel.
+    fn counts(batch: &Batch) -> Vec<u32> {
+        batch.parcels.iter().map(|parcel| parcel.section().1).collect()
+    }
+
+    #[test]
+    fn messages_that_go_the_same_way_are_one_parcel() {
+        let mut batch = Batch::default();
+        [7, 8, 9].iter().for_each(|sequence| publish(&mut batch, *sequence, &[1, 2], &EMPTY));
+        [0, 0].iter().for_each(|sequence| publish(&mut batch, *sequence, &[1], &EMPTY));
+        [Some(0), Some(1)].iter().for_each(|ordinal| deliver(&mut batch, *ordinal, &EMPTY));
+        [None, None].iter().for_each(|ordinal| deliver(&mut batch, *ordinal, &EMPTY));
+        assert_eq!(counts(&batch), [3, 2, 2, 2]);
+    }
+
+    #[test]
+    fn whatever_differs_begins_another_parcel() {
+        let large = [b'b'; BODY_COPY_BYTES_MAX + 1];
+        let mut batch = Batch::default();
+        publish(&mut batch, 1, &[1], &EMPTY);
+        publish(&mut batch, 3, &[1], &EMPTY);
+        publish(&mut batch, 4, &[2], &EMPTY);
+        publish(&mut batch, 5, &[2, 3], &EMPTY);
+        publish(&mut batch, 6, &[2, 3], &Content { routing_key: b"other", ..EMPTY });
+        publish(&mut batch, 7, &[2, 3], &Content { body: &large, ..EMPTY });
+        publish(&mut batch, 8, &[2, 3], &EMPTY);
+        deliver(&mut batch, Some(0), &EMPTY);
+        deliver(&mut batch, Some(2), &EMPTY);
+        deliver(&mut batch, None, &EMPTY);
+        assert_eq!(counts(&batch), [1; 10]);
+    }
+
+    #[test]
+    fn a_batch_is_read_in_portions_as_it_was_written() {
+        let bodies: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
+        let mut batch = Batch::default();
+        for body in &bodies[..3] {
+            publish(&mut batch, 0, &[1, 2], &Content { body, ..EMPTY });
+        }
+        deliver(&mut batch, None, &Content { body: bodies[3], exchange: b"e", ..EMPTY });
+        let mut reader = Reader::default();
+        let (mut read, mut queues) = (Vec::new(), Vec::new());
+        while let Some(mut reading) = batch.read_on(&mut reader, 2) {
+            queues.push(reading.queues.to_vec());
+            while let Some(content) = reading.messages.next(None) {
+                read.push(content.body.to_vec());
+            }
+        }
+        assert!(batch.is_read(&reader));
+        assert_eq!(read, bodies);
+        let both = vec![QueueId(1), QueueId(2)];
+        assert_eq!(queues, [both.clone(), both, Vec::new()]);
     }
 }

@@ -5,8 +5,9 @@ use haremq_broker::ids::{ChannelAddress, QueueId};
 use haremq_broker::store::Content;
 
 use super::batch::Batch;
-use super::parcel::{Answer, Delivery, Parcel, Publish, Request};
-use crate::limits::{BODY_COPY_BYTES_MAX, PARCEL_COST_BYTES, PUBLISH_CREDIT_BYTES};
+use super::parcel::{Answer, Got, Parcel, Request};
+use super::series::{Arrival, Departure};
+use crate::limits::{PARCEL_COST_BYTES, PUBLISH_CREDIT_BYTES};
 
 /// What this shard has for one peer, gathered during a tick, and the publish credit that the
 /// peer grants. Owned by the sending shard; one per peer.
@@ -21,8 +22,7 @@ pub(crate) struct Outbox {
 const SPARE_BATCHES_MAX: usize = 8;
 
 /// Larger ones go back to the allocator.
-const SPARE_BATCH_BYTES_MAX: usize = 1 << 20;
-const SPARE_BATCH_PARCELS_MAX: usize = 16 << 10;
+const SPARE_BATCH_BYTES_MAX: usize = 2 << 20;
 
 impl Outbox {
     pub(crate) fn new() -> Outbox {
@@ -54,37 +54,32 @@ impl Outbox {
         self.batch.parcels.push(Parcel::Answer(answer));
     }
 
-    /// Sends a publish; the caller has filled in everything but the number of `more` queues, the
-    /// lengths and the large body.
+    /// Sends a publish to the peer's queues.
     pub(crate) fn publish(
         &mut self,
-        mut publish: Publish,
-        more: impl Iterator<Item = QueueId>,
+        arrival: &Arrival,
+        queues: impl Iterator<Item = QueueId> + Clone,
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
-        publish.more_queues = 0;
-        for queue in more {
-            self.batch.write_queue(queue);
-            publish.more_queues += 1;
-        }
-        publish.large_body = large_body(content, owned_body);
-        publish.lengths = self.batch.write_content(content, publish.large_body.is_some());
         self.credit_bytes -= i64::from(publish_cost(content));
-        self.batch.parcels.push(Parcel::Request(Request::Publish(publish)));
+        self.batch.push_publish(arrival, queues, content, owned_body);
     }
 
-    /// Writes a delivery's content and describes it.
-    pub(crate) fn write_delivery(
+    /// Sends a delivery to the peer's channel.
+    pub(crate) fn deliver(
         &mut self,
+        departure: &Departure,
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
-        redelivered: bool,
-        ordinal: u64,
-    ) -> Delivery {
-        let large_body = large_body(content, owned_body);
-        let lengths = self.batch.write_content(content, large_body.is_some());
-        Delivery { lengths, large_body, redelivered, ordinal }
+    ) {
+        self.batch.push_delivery(departure, content, owned_body);
+    }
+
+    /// Sends the message for a basic.get.
+    pub(crate) fn got(&mut self, got: Got, content: &Content<'_>, owned_body: Option<&Bytes>) {
+        let got = self.batch.begin_series(got, content, owned_body);
+        self.answer(Answer::Got(got));
     }
 
     /// Says that a publish was accepted; joins the range sent just before where it can.
@@ -114,8 +109,7 @@ impl Outbox {
     /// Takes a batch back that the peer has read.
     pub(crate) fn recycle(&mut self, mut batch: Batch) {
         batch.clear();
-        let is_small = batch.bytes.capacity() <= SPARE_BATCH_BYTES_MAX
-            && batch.parcels.capacity() <= SPARE_BATCH_PARCELS_MAX;
+        let is_small = batch.bytes_reserved() <= SPARE_BATCH_BYTES_MAX;
         if is_small && self.spare.len() < SPARE_BATCHES_MAX {
             self.spare.push(batch);
         }
@@ -123,7 +117,7 @@ impl Outbox {
 
     /// Bytes held for the peer.
     pub(crate) fn bytes_used(&self) -> usize {
-        self.batch.bytes.len() + self.batch.parcels.len() * PARCEL_COST_BYTES
+        self.batch.bytes_used()
     }
 }
 
@@ -132,13 +126,4 @@ pub(crate) fn publish_cost(content: &Content<'_>) -> u32 {
     let names = content.exchange.len() + content.routing_key.len();
     let bytes = PARCEL_COST_BYTES + names + content.properties.len() + content.body.len();
     u32::try_from(bytes).expect("bounded by the largest message")
-}
-
-/// The body as a buffer of its own, if it is too large to be copied.
-fn large_body(content: &Content<'_>, owned: Option<&Bytes>) -> Option<Box<Bytes>> {
-    if content.body.len() <= BODY_COPY_BYTES_MAX {
-        return None;
-    }
-    let body = owned.cloned().unwrap_or_else(|| Bytes::copy_from_slice(content.body));
-    Some(Box::new(body))
 }

@@ -1,8 +1,12 @@
 //! What shards say to one another.
 
-use bytes::Bytes;
+use std::ops::Range;
+
 use haremq_broker::ids::{ChannelAddress, ConnectionAddress, QueueId};
 use haremq_broker::queue::{ConsumerIndex, Outcome};
+
+use super::contents::Section;
+use super::series::{Arrival, Departure, Series};
 
 /// One entry of a batch.
 #[derive(Debug)]
@@ -13,47 +17,36 @@ pub enum Parcel {
     Answer(Answer),
 }
 
-/// Where a content's parts lie in the byte area: exchange, routing key, properties, body, one
-/// after the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Lengths {
-    /// Octets of the exchange name.
-    pub exchange: u8,
-    /// Octets of the routing key.
-    pub routing_key: u8,
-    /// Octets of the properties.
-    pub properties: u32,
-    /// Octets of the body; 0 in the byte area when the body travels as a buffer of its own.
-    pub body: u32,
-}
+impl Parcel {
+    /// Where its messages' contents lie, and how many there are.
+    pub(super) fn section(&self) -> (Section, u32) {
+        match self {
+            Parcel::Request(Request::Publish { publishes, .. }) => publishes.section(),
+            Parcel::Answer(Answer::Delivered(deliveries)) => deliveries.section(),
+            Parcel::Answer(Answer::Got(got)) => got.section(),
+            _ => (Section::default(), 0),
+        }
+    }
 
-/// A message on its way to the queues of one home shard. The byte area holds the ids of
-/// `more_queues`, 8 octets each, and then the content.
-#[derive(Debug)]
-pub struct Publish {
-    /// The publishing channel.
-    pub channel: ChannelAddress,
-    /// Its number in that channel's confirms or transaction; 0 if no acceptance is wanted.
-    pub sequence: u64,
-    /// The first queue.
-    pub queue: QueueId,
-    /// How many other queues there are.
-    pub more_queues: u32,
-    /// The property `expiration`, in milliseconds.
-    pub expiration_ms: Option<u64>,
-    /// Whether delivery-mode is 2.
-    pub is_persistent: bool,
-    /// The content's parts.
-    pub lengths: Lengths,
-    /// A body above [`crate::limits::BODY_COPY_BYTES_MAX`].
-    pub large_body: Option<Box<Bytes>>,
+    /// Which of the batch's queues it names.
+    pub(super) fn queues(&self) -> Range<usize> {
+        match self {
+            Parcel::Request(Request::Publish { queues, .. }) => queues.clone(),
+            _ => 0..0,
+        }
+    }
 }
 
 /// From a channel's shard to a queue's home.
 #[derive(Debug)]
 pub enum Request {
-    /// Put a message into queues.
-    Publish(Publish),
+    /// Put messages into queues.
+    Publish {
+        /// What and from whom.
+        publishes: Series<Arrival>,
+        /// To which of the batch's queues each of them goes.
+        queues: Range<usize>,
+    },
     /// Settle the deliveries `first..=last` that a consumer got.
     Settle {
         /// Whose deliveries.
@@ -181,44 +174,28 @@ pub enum Request {
     },
 }
 
-/// A message on its way to a consumer or to basic.get; the byte area holds the content.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The content's parts.
-    pub lengths: Lengths,
-    /// A body above [`crate::limits::BODY_COPY_BYTES_MAX`].
-    pub large_body: Option<Box<Bytes>>,
+/// What a channel's shard must know of the message for a basic.get beside its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Got {
+    /// The asking channel.
+    pub channel: ChannelAddress,
+    /// The queue.
+    pub queue: QueueId,
+    /// By which name and number to settle it; none for no-ack.
+    pub holder: Option<(ConsumerIndex, u64)>,
     /// Delivered before and come back.
     pub redelivered: bool,
-    /// The consumer's number for this delivery, by which it is settled.
-    pub ordinal: u64,
+    /// Ready messages left.
+    pub remaining: u32,
 }
 
 /// From a queue's home to a channel's shard.
 #[derive(Debug)]
 pub enum Answer {
-    /// A delivery for a consumer.
-    Delivered {
-        /// Its channel.
-        channel: ChannelAddress,
-        /// The consumer.
-        front_consumer: u32,
-        /// What.
-        delivery: Delivery,
-    },
+    /// Deliveries for a consumer.
+    Delivered(Series<Departure>),
     /// The message for a basic.get.
-    Got {
-        /// The asking channel.
-        channel: ChannelAddress,
-        /// The queue.
-        queue: QueueId,
-        /// By which name to settle it; none for no-ack.
-        consumer: Option<ConsumerIndex>,
-        /// Ready messages left.
-        remaining: u32,
-        /// What.
-        delivery: Delivery,
-    },
+    Got(Series<Got>),
     /// basic.get found no message.
     GotNothing {
         /// The asking channel.
