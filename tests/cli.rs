@@ -234,7 +234,7 @@ fn why_a_connection_was_refused_is_logged_on_one_line() {
         let count = stream.read(&mut buffer).expect("the broker answers");
         let _ = session.handle_received(&buffer[..count], |_| {});
     }
-    broker.await_log("login of user 'no\\nbody' refused: there is no such user");
+    broker.await_log("login of user 'no\\\\nbody' refused: there is no such user");
 }
 
 #[test]

@@ -564,14 +564,16 @@ impl CoreLoop {
     }
 }
 
+/// Clients choose parts of the text: as a field it is quoted, so that no part may look like another
+/// field.
 fn log_report(report: &Report) {
-    let Report { connection, text, channel } = report;
+    let Report { connection, text: reason, channel } = report;
     let Some(channel) = channel else {
-        return tracing::warn!(connection, "{text}");
+        return tracing::warn!(connection, reason, "connection ended");
     };
     let (number, vhost, user) = (channel.number, &*channel.vhost, &*channel.user);
     let code = channel.code;
-    tracing::error!(connection, channel = number, vhost, user, code, "channel closed: {text}");
+    tracing::error!(connection, channel = number, vhost, user, code, reason, "channel closed");
 }
 
 fn log_suppressed(kind: ReportKind, count: u64) {
