@@ -48,6 +48,10 @@ pub const IDLE_BUFFER_BYTES_MAX: usize = 4 << 10;
 /// How often it is looked at how long deliveries are not acknowledged, in milliseconds. A timeout is
 /// noticed within two looks: within a minute, as at RabbitMQ (ACK-40).
 pub const ACK_CHECK_MS: u64 = 30_000;
+/// How soon it is looked at again where it could not be told for the moment, in milliseconds.
+pub const ACK_CHECK_SOON_MS: u64 = 1_000;
+/// Deliveries of one channel that are gone through in such a look, for the first with a timeout.
+pub const ACK_CHECKED_MAX: usize = 1_024;
 /// Times at which a channel's delivery tags are known, for that.
 pub const ACK_MARKS_MAX: usize = 64;
 
@@ -86,8 +90,8 @@ pub const UNFINISHED_FAIR_BYTES: usize = 1 << 20;
 
 /// Lines of one kind for the log that wait to be written; more are counted.
 pub const REPORTS_WAITING_MAX: usize = 64;
-/// Characters of such a line.
-pub const REPORT_CHARS_MAX: usize = 512;
+/// Characters of such a line's text: the longest reply text and three names fit.
+pub const REPORT_CHARS_MAX: usize = 1_024;
 
 /// From the protocol header to open-ok (CONN-3), in milliseconds.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use haremq_broker::catalog::LoginRefusal;
-use haremq_protocol::reply::ProtocolError;
+use haremq_protocol::reply::ReplyCode;
 
 use crate::event::ConnectionSlot;
 use crate::limits::{REPORT_CHARS_MAX, REPORTS_WAITING_MAX};
@@ -104,7 +104,7 @@ impl Shard {
     }
 
     /// Tells why the broker closes a channel.
-    pub(crate) fn report_channel(&mut self, channel: u32, error: &ProtocolError) {
+    pub(crate) fn report_channel(&mut self, channel: u32, text: &str, code: ReplyCode) {
         if !self.front.reports.has_room(ReportKind::Channel) {
             return;
         }
@@ -115,10 +115,10 @@ impl Shard {
             number,
             vhost: printable(self.catalog.vhost_name(connection.vhost)),
             user: printable(&connection.identity.user_name),
-            code: error.code.code(),
+            code: code.code(),
         };
         let connection = connection.peer.name.clone();
-        let (text, channel) = (printable(&error.text), Some(Box::new(closed)));
+        let (text, channel) = (printable(text), Some(Box::new(closed)));
         self.front.reports.push(Report { connection, text, channel });
     }
 }

@@ -164,10 +164,9 @@ impl DeliveryTags {
         self.held.first_live()
     }
 
-    /// The oldest outstanding tag and what it stands for.
-    pub fn oldest_held(&self) -> Option<(u64, Held)> {
-        let tag = self.held.first_live()?;
-        self.held.get(tag).map(|held| (tag, *held))
+    /// The outstanding tags from this one on and what they stand for, in order.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, Held)> {
+        self.held.range(first, u64::MAX).map(|(tag, held)| (tag, *held))
     }
 
     /// The tag that the next delivery will get.
@@ -177,7 +176,7 @@ impl DeliveryTags {
 
     /// The outstanding tags and what they stand for, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Held)> {
-        self.held.range(0, u64::MAX).map(|(tag, held)| (tag, *held))
+        self.iter_from(0)
     }
 
     /// Gives back memory that is kept for reuse.

@@ -103,7 +103,8 @@ fn a_delivery_that_is_not_acknowledged_in_time_closes_its_channel() {
     assert_eq!(
         report.text,
         "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: \
-         100000 ms. This timeout value can be configured, see consumers doc guide to learn more"
+         100000 ms. This timeout value can be configured, see consumers doc guide to learn more \
+         (delivery tag 1 from queue 'queue 8', of consumer 'consumer')"
     );
 }
 
@@ -138,15 +139,86 @@ fn deliveries_of_queues_without_a_timeout_may_be_out_for_ever() {
 }
 
 #[test]
-fn only_the_oldest_delivery_of_a_channel_counts() {
+fn the_oldest_delivery_of_a_queue_with_a_timeout_counts_whatever_is_out_before_it() {
     let mut shard = front();
-    let oldest = tags(&mut shard).push(1, 0);
-    tags(&mut shard).push(0, 0);
+    for ordinal in 0..3 * ACK_CHECKED_MAX as u64 {
+        tags(&mut shard).push(1, ordinal);
+    }
     assert_eq!(wait(&mut shard, Time(5 * TIMEOUT_MS)), None);
-    shard.settle(CHANNEL, oldest, false, Outcome::Acked, ACK).expect("it is out");
-    let now = shard.now;
-    let closed = wait(&mut shard, now.after_ms(ACK_CHECK_MS)).expect("the next one is overdue");
-    assert!(closed <= now.after_ms(ACK_CHECK_MS));
+    tags(&mut shard).push(0, 0);
+    let closed = wait(&mut shard, Time(10 * TIMEOUT_MS));
+    assert_in_time(closed, Time(5 * TIMEOUT_MS));
+}
+
+#[test]
+fn deliveries_of_a_queue_that_is_gone_are_passed_over() {
+    let mut shard = front();
+    tags(&mut shard).push(0, 0);
+    let id = shard.front.channels[CHANNEL as usize].consumers[0].queue;
+    assert_eq!(wait(&mut shard, Time(50_000)), None);
+    let index = shard.catalog.index() + 1;
+    shard.handle_delta(index, &Delta::QueueDeleted { id });
+    assert_eq!(wait(&mut shard, Time(5 * TIMEOUT_MS)), None);
+}
+
+#[test]
+fn a_client_that_reads_nothing_or_has_to_wait_for_memory_is_not_excused() {
+    for pause in [Pause::Memory, Pause::Output] {
+        let mut shard = front();
+        tags(&mut shard).push(0, 0);
+        shard.pause(CONNECTION, pause);
+        let closed = wait(&mut shard, Time(1_000_000));
+        assert_in_time(closed, Time(0));
+    }
+}
+
+#[test]
+fn what_the_broker_keeps_a_client_from_is_waited_for_and_not_for_long() {
+    for pause in [Pause::Channel(CHANNEL + 1), Pause::Credit(ShardId(1))] {
+        let mut shard = front();
+        tags(&mut shard).push(0, 0);
+        shard.pause(CONNECTION, pause);
+        let overdue = Time(3 * TIMEOUT_MS);
+        assert_eq!(wait(&mut shard, overdue), None);
+        shard.connection_mut(CONNECTION).pause = None;
+        let closed = wait(&mut shard, Time(1_000_000)).expect("it is overdue");
+        assert!(closed <= overdue.after_ms(ACK_CHECK_SOON_MS), "{closed:?}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_is_about_to_be_read_counts() {
+    let mut shard = front();
+    let connection = shard.connection_mut(CONNECTION);
+    connection.frame_max = 131_072;
+    connection.channel_max = 10;
+    connection.add_channel(1, CHANNEL);
+    let tag = tags(&mut shard).push(0, 0);
+    assert_eq!(tag, 1);
+    shard.pause(CONNECTION, Pause::Memory);
+    let ack = [1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0xce];
+    shard.handle(Event::Received { connection: CONNECTION, bytes: &ack }, Time(10));
+    let marked = Time(ACK_CHECK_MS);
+    // In the tick of this look the delivery is overdue, and its connection goes on.
+    let look = marked.after_ms(TIMEOUT_MS.next_multiple_of(ACK_CHECK_MS));
+    assert_eq!(wait(&mut shard, Time(look.0 - 1)), None);
+    shard.handle(Event::MemoryChanged { is_over_limit: false }, look);
+    shard.handle(Event::TickEnded, look);
+    assert!(tags(&mut shard).is_empty(), "the acknowledgement was read");
+    assert_eq!(wait(&mut shard, Time(1_000_000)), None);
+}
+
+#[test]
+fn a_delivery_whose_acknowledgement_is_rolled_back_is_looked_at_again() {
+    let mut shard = front();
+    shard.front.channels[CHANNEL as usize].transaction = Some(Box::default());
+    let tag = tags(&mut shard).push(0, 0);
+    shard.settle(CHANNEL, tag, false, Outcome::Acked, ACK).expect("it is out");
+    tags(&mut shard).push(1, 0);
+    assert_eq!(wait(&mut shard, Time(TIMEOUT_MS)), None);
+    shard.restore_transaction(CHANNEL);
+    assert_eq!(tags(&mut shard).oldest(), Some(tag));
+    assert_in_time(wait(&mut shard, Time(5 * TIMEOUT_MS)), Time(TIMEOUT_MS));
 }
 
 #[test]

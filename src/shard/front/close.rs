@@ -37,12 +37,16 @@ impl Shard {
 
     /// Every home that knows of the channel is to let go of it.
     pub(crate) fn drain_channel(&mut self, channel: u32, farewell: ChannelFarewell) {
+        if let ChannelFarewell::Close(error) = &farewell {
+            self.report_channel(channel, &error.text, error.code);
+        }
+        self.drain_reported_channel(channel, farewell);
+    }
+
+    /// Likewise, and the log was told why.
+    pub(crate) fn drain_reported_channel(&mut self, channel: u32, farewell: ChannelFarewell) {
         let entry = &mut self.front.channels[channel as usize];
         assert!(entry.is_open(), "a channel ends once");
-        if let ChannelFarewell::Close(error) = &farewell {
-            self.report_channel(channel, error);
-        }
-        let entry = &mut self.front.channels[channel as usize];
         let homes_left = entry.homes.count_ones();
         entry.state = ChannelState::Draining { farewell, homes_left };
         entry.waiting = Waiting::Nothing;

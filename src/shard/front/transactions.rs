@@ -261,6 +261,9 @@ impl Shard {
         let entry = &mut *self.front.channels[channel as usize];
         let transaction = entry.transaction.as_mut().expect("it is never left");
         transaction.settled.rollback(&mut entry.tags, left);
+        if let Some(marks) = &mut entry.ack_marks {
+            marks.restart();
+        }
         if !transaction.settled.is_empty() {
             return self.settle_later(channel, Settling::Rollback);
         }
