@@ -14,10 +14,13 @@ const ACCEPTS_PER_TICK_MAX: usize = 64;
 /// After a failed accept (mostly: out of descriptors) the next attempt waits so long.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
-/// A peer from which nothing has come for so long is asked by the kernel whether it is there.
+/// A peer from which nothing has come for so long, and to which nothing is under way, is asked by
+/// the kernel whether it is there.
 const KEEPALIVE_IDLE_S: libc::c_int = 60;
 /// How long it is given to answer, and how often it is asked: one that is gone is noticed within
-/// three minutes, as with the heartbeat that the broker proposes (CONN-60).
+/// three minutes, as with the heartbeat that the broker proposes (CONN-60). While octets are under
+/// way to it, Linux does not ask but sends them again, and gives up after about 15 minutes
+/// (`net.ipv4.tcp_retries2`).
 const KEEPALIVE_INTERVAL_S: libc::c_int = 15;
 const KEEPALIVE_PROBES: libc::c_int = 8;
 

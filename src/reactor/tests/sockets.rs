@@ -61,7 +61,7 @@ fn option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int) -> libc:
 }
 
 #[test]
-fn a_peer_that_is_gone_without_a_word_is_noticed_within_three_minutes() {
+fn a_peer_that_is_gone_while_nothing_is_under_way_to_it_is_noticed_within_three_minutes() {
     let mut reactor = reactor();
     let (_client, accepted) = accepted_pair(&mut reactor);
     assert_eq!(option(&accepted, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
