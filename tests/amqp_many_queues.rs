@@ -1,5 +1,5 @@
-//! A channel may have consumers and messages at more queues than are gone through in one tick; who
-//! is told that it is closed finds it gone from all of them.
+//! A channel may have consumers and messages at more queues than are gone through in one tick, and a
+//! connection may own more; who is told that it is closed finds it gone from all of them.
 
 mod support;
 
@@ -63,5 +63,23 @@ fn a_connection_that_dies_gives_back_what_it_held_at_each_queue() {
         client.consume(1, &queue, &queue);
         let delivery = client.delivery(1);
         assert_eq!((delivery.consumer, delivery.redelivered), (queue, true));
+    }
+}
+
+#[test]
+fn a_closed_connection_has_taken_all_its_exclusive_queues_along() {
+    let declare = |number| queue::Declare {
+        queue: name("many-exclusive", number).into(),
+        exclusive: true,
+        ..Default::default()
+    };
+    let mut owner = Client::connect();
+    for number in 0..MANY {
+        owner.call(1, declare(number));
+    }
+    owner.close();
+    let mut other = Client::connect();
+    for number in 0..MANY {
+        other.declare_as(1, declare(number));
     }
 }

@@ -18,6 +18,8 @@ pub const BULK_PER_QUEUE: u32 = 16;
 pub const BULK_PER_TURN_MIN: u32 = 16;
 /// Bindings that a shard drops at once, of a queue or exchange that goes.
 pub const BINDINGS_PER_DELTA: u32 = 1024;
+/// Exclusive queues of a connection that ends whose deletion is asked for at once.
+pub const EXCLUSIVE_PER_SLICE: usize = 1024;
 /// Messages of purged and deleted queues whose memory is given back in one tick, and likewise
 /// consumers of channels that are gone.
 pub const DISCARDS_PER_TICK: usize = 4096;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bindings::{Link, Side, UNLINKED};
 use super::delta::{BindingDestination, BindingRecord, Delta, ExchangeRecord, QueueRecord};
-use super::{Catalog, Queue, namespace_mut};
+use super::{Catalog, Owned, Queue, namespace_mut};
 use crate::exchange::{End, Exchange, NONE, Target};
 use crate::ids::{ConnectionAddress, ExchangeId, QueueId};
 
@@ -40,6 +40,7 @@ impl Catalog {
         let slot = slot(self.queues.vacant_key());
         assert!(self.queue(record.vhost, record.name.as_bytes()).is_none());
         self.queues.insert(Queue {
+            id: record.id,
             record: Arc::clone(record),
             first_received: NONE,
             received: 0,
@@ -47,7 +48,7 @@ impl Catalog {
         });
         let (hash, queues) = (&self.hash, &self.queues);
         let hash_of_id = |id: QueueId| hash.hash_one(id);
-        let id_in = |slot: &u32| hash_of_id(queues[*slot as usize].record.id);
+        let id_in = |slot: &u32| hash_of_id(queues[*slot as usize].id);
         self.queue_slots.insert_unique(hash_of_id(record.id), slot, id_in);
         let hash_of_name = |record: &Arc<QueueRecord>| hash.hash_one(record.name.as_bytes());
         let known = namespace_mut(&mut self.vhosts, record.vhost);
@@ -58,24 +59,29 @@ impl Catalog {
     }
 
     fn link_to_owner(&mut self, owner: ConnectionAddress, slot: u32) {
-        let next = self.newest_owned.insert(owner, slot).unwrap_or(NONE);
-        if next != NONE {
-            self.queues[next as usize].owned.previous = slot;
+        let owned = self.owned.entry(owner).or_insert(Owned { oldest: slot, newest: NONE });
+        let previous = std::mem::replace(&mut owned.newest, slot);
+        if previous != NONE {
+            self.queues[previous as usize].owned.next = slot;
         }
-        self.queues[slot as usize].owned = Link { previous: NONE, next };
+        self.queues[slot as usize].owned = Link { previous, next: NONE };
     }
 
     fn unlink_from_owner(&mut self, owner: ConnectionAddress, slot: usize) {
         let Link { previous, next } = self.queues[slot].owned;
-        if next != NONE {
-            self.queues[next as usize].owned.previous = previous;
+        let owned = self.owned.get_mut(&owner).expect("an owner of queues is known");
+        assert!((previous == NONE) == (owned.oldest as usize == slot));
+        assert!((next == NONE) == (owned.newest as usize == slot));
+        match previous {
+            NONE => owned.oldest = next,
+            _ => self.queues[previous as usize].owned.next = next,
         }
-        if previous != NONE {
-            self.queues[previous as usize].owned.next = next;
-        } else if next != NONE {
-            self.newest_owned.insert(owner, next);
-        } else {
-            self.newest_owned.remove(&owner);
+        match next {
+            NONE => owned.newest = previous,
+            _ => self.queues[next as usize].owned.previous = previous,
+        }
+        if owned.oldest == NONE {
+            self.owned.remove(&owner);
         }
     }
 

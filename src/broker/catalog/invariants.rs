@@ -45,7 +45,7 @@ impl Catalog {
                 owned.entry(owner).or_default().push(queue.id);
             }
         }
-        assert!(owned.len() == self.newest_owned.len());
+        assert!(owned.len() == self.owned.len());
         for (owner, mut queues) in owned {
             queues.sort();
             assert!(self.exclusive_queues_of(owner).eq(queues));

@@ -70,8 +70,8 @@ pub struct Catalog {
     queues: Slab<Queue>,
     /// By id.
     queue_slots: HashTable<u32>,
-    /// The newest exclusive queue of each connection that has one.
-    newest_owned: HashMap<ConnectionAddress, u32, RandomState>,
+    /// The exclusive queues of each connection that has some.
+    owned: HashMap<ConnectionAddress, Owned, RandomState>,
     bindings: Bindings,
 }
 
@@ -87,13 +87,22 @@ struct Vhost {
 
 /// A queue and where its bindings begin.
 struct Queue {
+    /// The record's, at hand for tables and chains that go over many queues.
+    id: QueueId,
     record: Arc<QueueRecord>,
     /// First of the bindings with this destination.
     first_received: u32,
     /// Their number.
     received: u32,
-    /// Its place among the exclusive queues of its connection; newest first.
+    /// Its place among the exclusive queues of its connection.
     owned: Link,
+}
+
+/// The ends of the chain of a connection's exclusive queues, which rise by age.
+#[derive(Clone, Copy)]
+struct Owned {
+    oldest: u32,
+    newest: u32,
 }
 
 impl Catalog {
@@ -112,7 +121,7 @@ impl Catalog {
             exchange_slots: HashMap::with_hasher(hash.clone()),
             queues: Slab::new(),
             queue_slots: HashTable::new(),
-            newest_owned: HashMap::with_hasher(hash.clone()),
+            owned: HashMap::with_hasher(hash.clone()),
             bindings: Bindings::new(&hash),
             hash,
         };
@@ -199,7 +208,7 @@ impl Catalog {
     }
 
     fn queue_slot(&self, id: QueueId) -> Option<usize> {
-        let is_it = |slot: &u32| self.queues[*slot as usize].record.id == id;
+        let is_it = |slot: &u32| self.queues[*slot as usize].id == id;
         self.queue_slots.find(self.hash.hash_one(id), is_it).map(|slot| *slot as usize)
     }
 
@@ -213,13 +222,12 @@ impl Catalog {
         &self,
         connection: ConnectionAddress,
     ) -> impl Iterator<Item = QueueId> {
-        let mut queues = Vec::new();
-        let mut slot = self.newest_owned.get(&connection).copied().unwrap_or(NONE);
-        while let Some(queue) = self.queues.get(slot as usize) {
-            queues.push(queue.record.id);
+        let mut slot = self.owned.get(&connection).map_or(NONE, |owned| owned.oldest);
+        std::iter::from_fn(move || {
+            let queue = self.queues.get(slot as usize)?;
             slot = queue.owned.next;
-        }
-        queues.into_iter().rev()
+            Some(queue.id)
+        })
     }
 
     /// The bindings with this exchange as their source.

@@ -7,7 +7,7 @@ use haremq_protocol::reply::{ProtocolError, ReplyCode, Severity};
 use super::channel::{ChannelFarewell, ChannelState, Waiting};
 use super::connection::{Farewell, Pause, State};
 use crate::event::{ConnectionSlot, Effect};
-use crate::limits::{CLOSE_TIMEOUT_MS, SHUTDOWN_TIMEOUT_MS};
+use crate::limits::{CLOSE_TIMEOUT_MS, EXCLUSIVE_PER_SLICE, SHUTDOWN_TIMEOUT_MS};
 use crate::mesh::Request;
 use crate::shard::Shard;
 use crate::timers::Timer;
@@ -193,21 +193,20 @@ impl Shard {
             return;
         }
         let address = connection.address(own, slot.0);
-        if !std::mem::replace(&mut connection.has_asked_for_queues, true) {
-            let queues: Vec<_> = self.catalog.exclusive_queues_of(address).collect();
-            self.connection_mut(slot).draining_queues = queues.len();
-            for queue in &queues {
-                let letter = ToWriter::DeleteExclusive { connection: address, queue: *queue };
-                self.to_writer.push_back(letter);
-            }
-            if !queues.is_empty() {
-                return;
-            }
+        let queues = self.catalog.exclusive_queues_of(address).take(EXCLUSIVE_PER_SLICE);
+        let before = self.to_writer.len();
+        let letters = queues.map(|queue| ToWriter::DeleteExclusive { connection: address, queue });
+        self.to_writer.extend(letters);
+        let asked = self.to_writer.len() - before;
+        if asked > 0 {
+            self.connection_mut(slot).draining_queues = asked;
+            return;
         }
         self.send_farewell(slot, address);
     }
 
-    /// One of the connection's exclusive queues is gone.
+    /// One of the connection's exclusive queues is gone, at every shard: after the last of a slice
+    /// the catalog names those that are left.
     pub(crate) fn handle_exclusive_deleted(&mut self, address: ConnectionAddress) {
         let slot = ConnectionSlot(address.slot);
         let connection = self.connection_mut(slot);

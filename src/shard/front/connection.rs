@@ -139,8 +139,6 @@ pub(crate) struct Connection {
     pub(crate) delivered_bytes: Vec<(ShardId, u32)>,
     /// The homes that have a window for this connection, one bit each.
     pub(crate) homes: u64,
-    /// Whether a draining connection has asked for the deletion of its exclusive queues.
-    pub(crate) has_asked_for_queues: bool,
     /// Exclusive queues whose deletion a draining connection waits for.
     pub(crate) draining_queues: usize,
 }
@@ -185,7 +183,6 @@ impl Connection {
             uncommitted_bytes: 0,
             delivered_bytes: Vec::new(),
             homes: 0,
-            has_asked_for_queues: false,
             draining_queues: 0,
         }
     }
