@@ -1,5 +1,6 @@
 //! A queue at its home, without a shard around it.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use haremq_broker::ids::{ChannelAddress, QueueId, ShardId, Time};
@@ -30,6 +31,7 @@ pub(crate) struct Home {
     windows: Windows,
     window: WindowId,
     effects: Vec<Effect>,
+    leaving: BTreeSet<ChannelAddress>,
     next_ordinal: u64,
 }
 
@@ -51,6 +53,7 @@ impl Home {
             windows,
             window,
             effects: Vec::new(),
+            leaving: BTreeSet::new(),
             next_ordinal: 0,
         };
         if consumes {
@@ -78,7 +81,8 @@ impl Home {
     fn apply_for_a_tick(&mut self, command: Command) {
         let (store, windows, effects) = (&mut self.store, &mut self.windows, &mut self.effects);
         let mut bulk_left = BULK_PER_TICK;
-        let mut context = Context { store, windows, bulk_left: &mut bulk_left, effects };
+        let leaving = &self.leaving;
+        let mut context = Context { store, windows, bulk_left: &mut bulk_left, effects, leaving };
         self.queue.apply(Time(0), command, &mut context);
     }
 

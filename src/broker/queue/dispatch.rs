@@ -27,7 +27,7 @@ impl Queue {
                 continue;
             }
             let message = self.entry(sequence).message();
-            let Some(consumer) = self.poll_consumer(message, context) else { return };
+            let Some(consumer) = self.poll_consumer(now, message, context) else { return };
             self.deliver(sequence, consumer, context.effects);
         }
     }
@@ -94,11 +94,15 @@ impl Queue {
     /// those before it leave the round (DLV-4).
     fn poll_consumer(
         &mut self,
+        now: Time,
         message: MessageId,
         context: &mut Context<'_>,
     ) -> Option<ConsumerIndex> {
         let bytes = context.store.content_bytes(message) as u64 + DELIVERY_OVERHEAD_BYTES;
         while let Some(index) = self.consumers.poll_turn() {
+            if !context.leaving.is_empty() && self.stop_if_leaving(now, index, context) {
+                continue;
+            }
             let consumer = self.consumers.get_mut(index).expect("turns are of consumers");
             assert!(!consumer.is_prefetch_full());
             if consumer.global && consumer.grants == 0 {
@@ -117,6 +121,29 @@ impl Queue {
             self.return_grants(index, context.effects);
         }
         None
+    }
+
+    /// If a consumer's channel is on its way out, and the queue has not been told, the consumer gets
+    /// nothing more.
+    #[cold]
+    fn stop_if_leaving(
+        &mut self,
+        now: Time,
+        index: ConsumerIndex,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let consumer = self.consumers.get(index).expect("turns are of consumers");
+        let is_leaving = context.leaving.contains(&consumer.channel);
+        if is_leaving {
+            self.stop_leaving(now, index, context);
+        }
+        is_leaving
+    }
+
+    fn stop_leaving(&mut self, now: Time, index: ConsumerIndex, context: &mut Context<'_>) {
+        self.stop_consumer(index, context.windows);
+        self.consumers.remove_if_done(index);
+        self.handle_consumer_gone(now, context.effects);
     }
 
     fn deliver(&mut self, sequence: u64, index: ConsumerIndex, effects: &mut Vec<Effect>) {

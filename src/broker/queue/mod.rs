@@ -23,6 +23,8 @@ pub use window::{
     DELIVERY_OVERHEAD_BYTES, WINDOW_BYTES, Waiting, WindowId, Windows, delivery_bytes,
 };
 
+use std::collections::BTreeSet;
+
 use crate::ids::{ChannelAddress, Time};
 use crate::rare::Rare;
 use crate::sparse_ring::SparseRing;
@@ -44,6 +46,9 @@ pub struct Context<'a> {
     /// Messages that may still be settled, requeued or purged in this tick; what is left over goes
     /// on with [`Command::Continue`].
     pub bulk_left: &'a mut u32,
+    /// Channels that are on their way out, of which not all queues were told: none of their
+    /// consumers gets anything more.
+    pub leaving: &'a BTreeSet<ChannelAddress>,
     /// Where effects are appended.
     pub effects: &'a mut Vec<Effect>,
 }
@@ -152,7 +157,8 @@ impl Queue {
         self.ready > 0 && self.consumers.has_turns() && !is_reordering()
     }
 
-    /// An `Offer` may pass.
+    /// An `Offer` may pass. It is not to be made while channels are leaving: whoever is next may be
+    /// of one of them, which only a `Dispatch` looks at.
     pub fn may_pass(&self) -> bool {
         self.ready == 0 && self.consumers.have_automatic() && !self.is_unfinished()
     }

@@ -455,7 +455,8 @@ impl World {
         let mut effects = Vec::new();
         let (store, windows) = (&mut self.store, &mut self.windows);
         let bulk_left = &mut self.bulk_left;
-        let mut context = Context { store, windows, bulk_left, effects: &mut effects };
+        let leaving = &BTreeSet::new();
+        let mut context = Context { store, windows, bulk_left, effects: &mut effects, leaving };
         self.queue.apply(self.now, command, &mut context);
         effects.retain(|effect| match *effect {
             Effect::ArmTimer { at } => {

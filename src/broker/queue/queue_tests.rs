@@ -53,7 +53,8 @@ impl Bench {
         let mut effects = Vec::new();
         let (store, windows) = (&mut self.store, &mut self.windows);
         let bulk_left = &mut self.bulk.clone();
-        let mut context = Context { store, windows, bulk_left, effects: &mut effects };
+        let leaving = &BTreeSet::new();
+        let mut context = Context { store, windows, bulk_left, effects: &mut effects, leaving };
         self.queue.apply(self.now, command, &mut context);
         self.queue.check_invariants();
         effects
@@ -457,7 +458,8 @@ fn expiry_of_many_goes_in_slices() {
         let effects = &mut Vec::new();
         let (store, windows) = (&mut bench.store, &mut bench.windows);
         let bulk_left = &mut u32::MAX.clone();
-        let mut context = Context { store, windows, bulk_left, effects };
+        let leaving = &BTreeSet::new();
+        let mut context = Context { store, windows, bulk_left, effects, leaving };
         bench.queue.apply(Time(0), Command::Enqueue { message, expiration_ms: None }, &mut context);
     }
     assert_eq!(bench.at(11), [Effect::ArmTimer { at: Time(12) }]);
@@ -478,7 +480,8 @@ fn timers_of_messages_long_gone_do_not_pile_up() {
         let effects = &mut Vec::new();
         let (store, windows) = (&mut bench.store, &mut bench.windows);
         let bulk_left = &mut u32::MAX.clone();
-        let mut context = Context { store, windows, bulk_left, effects };
+        let leaving = &BTreeSet::new();
+        let mut context = Context { store, windows, bulk_left, effects, leaving };
         let command = Command::Enqueue { message, expiration_ms: Some(1 << 40) };
         bench.queue.apply(Time(ms), command, &mut context);
         let get = Command::Get { channel: channel(1), no_ack: true };
@@ -627,7 +630,9 @@ fn steady_flow_allocates_nothing_per_message() {
                 let message = store.insert(&content, 1);
                 let command = Command::Enqueue { message, expiration_ms: None };
                 let bulk_left = &mut u32::MAX.clone();
-                let mut context = Context { store, windows, bulk_left, effects: &mut effects };
+                let leaving = &BTreeSet::new();
+                let mut context =
+                    Context { store, windows, bulk_left, effects: &mut effects, leaving };
                 bench.queue.apply(Time(0), command, &mut context);
             }
             let settle = Command::Settle {
@@ -640,7 +645,9 @@ fn steady_flow_allocates_nothing_per_message() {
             ordinal += 100;
             for command in [Command::Dispatch { budget: 100 }, settle] {
                 let bulk_left = &mut u32::MAX.clone();
-                let mut context = Context { store, windows, bulk_left, effects: &mut effects };
+                let leaving = &BTreeSet::new();
+                let mut context =
+                    Context { store, windows, bulk_left, effects: &mut effects, leaving };
                 bench.queue.apply(Time(0), command, &mut context);
             }
             let deliveries = effects.iter().filter(|e| matches!(e, Effect::Deliver(_))).count();

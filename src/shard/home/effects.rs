@@ -25,6 +25,7 @@ impl Shard {
             store: &mut home.store,
             windows: &mut home.windows,
             bulk_left: &mut home.bulk_left,
+            leaving: &home.telling,
             effects: &mut home.effects,
         };
         entry.queue.apply(self.now, command, &mut context);

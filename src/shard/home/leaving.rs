@@ -20,8 +20,6 @@ use crate::shard::Shard;
 #[derive(Debug)]
 pub(crate) struct Leaving {
     stage: Stage,
-    /// Whether not all queues know of it; then it has its turn in each tick.
-    is_telling: bool,
     /// Queues that were told to let go, and have not.
     holding: usize,
 }
@@ -36,11 +34,7 @@ enum Stage {
 
 impl Leaving {
     fn begin(stage: Stage) -> Leaving {
-        Leaving { stage, is_telling: true, holding: 0 }
-    }
-
-    pub(crate) fn is_telling(&self) -> bool {
-        self.is_telling
+        Leaving { stage, holding: 0 }
     }
 
     /// The next queue that is to be told, of those at which the channel has something.
@@ -73,15 +67,17 @@ impl Shard {
         let leaving = Leaving::begin(Stage::Stopping(QueueId(0)));
         let before = self.home.leaving.insert(channel, leaving);
         assert!(before.is_none(), "a channel is stopped once, and before it is closed");
+        self.home.telling.insert(channel);
         self.tell_queues_or_wait(channel);
     }
 
     /// A channel is to be let go of, at all queues at which it has something.
     pub(crate) fn handle_close_channel(&mut self, channel: ChannelAddress) {
-        let before = self.home.leaving.insert(channel, Leaving::begin(Stage::Closing));
-        // Those of its consumers that were not stopped yet are so when their queues let go.
-        let has_turn = before.is_some_and(|before| before.is_telling);
-        if !has_turn {
+        self.home.leaving.insert(channel, Leaving::begin(Stage::Closing));
+        // Those of its consumers that were not stopped yet are so when their queues let go, or when
+        // they would get something.
+        let had_turn = !self.home.telling.insert(channel);
+        if !had_turn {
             self.tell_queues_or_wait(channel);
         }
     }
@@ -102,7 +98,7 @@ impl Shard {
                 return false;
             }
             let Some(queue) = leaving.poll_queue(queues) else {
-                leaving.is_telling = false;
+                self.home.telling.remove(&channel);
                 self.end_leaving_if_done(channel);
                 return true;
             };
@@ -123,7 +119,7 @@ impl Shard {
 
     fn end_leaving_if_done(&mut self, channel: ChannelAddress) {
         let leaving = &self.home.leaving[&channel];
-        if leaving.is_telling || leaving.holding > 0 {
+        if leaving.holding > 0 || self.home.telling.contains(&channel) {
             return;
         }
         let stage = leaving.stage;

@@ -95,6 +95,8 @@ pub(crate) struct Home {
     pub(crate) bulk_per_tick: u32,
     /// Channels that are to be let go of.
     pub(crate) leaving: BTreeMap<ChannelAddress, Leaving>,
+    /// Those of them that not all of their queues know of; they have their turns in each tick.
+    pub(crate) telling: BTreeSet<ChannelAddress>,
     /// Queues that may hold spare memory.
     pub(crate) touched: VecDeque<QueueId>,
     pub(crate) log: Log,
@@ -133,6 +135,7 @@ impl Home {
             bulk_left: bulk_per_tick,
             bulk_per_tick,
             leaving: BTreeMap::new(),
+            telling: BTreeSet::new(),
             touched: VecDeque::new(),
             log: Log::new(),
             unsynced: VecDeque::new(),
@@ -168,14 +171,12 @@ impl Home {
             let is_known = !entry.queue.is_unfinished() || entry.is_unfinished;
             assert!(is_known, "an unfinished queue is listed");
         }
-        for (channel, leaving) in &self.leaving {
+        assert!(self.telling.iter().all(|channel| self.leaving.contains_key(channel)));
+        for channel in self.leaving.keys() {
             let turn = Unfinished::Channel(*channel);
             let turns = self.unfinished.iter().filter(|it| **it == turn).count();
-            assert_eq!(
-                turns,
-                usize::from(leaving.is_telling()),
-                "who has queues to tell is listed"
-            );
+            let is_telling = self.telling.contains(channel);
+            assert_eq!(turns, usize::from(is_telling), "who has queues to tell is listed");
         }
         assert!(self.retirements_done <= self.retirements_begun);
     }

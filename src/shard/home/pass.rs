@@ -25,6 +25,7 @@ impl Home {
             store: &mut self.store,
             windows: &mut self.windows,
             bulk_left: &mut self.bulk_left,
+            leaving: &self.telling,
             effects: &mut self.effects,
         };
         Some(Passage { queue: &mut entry.queue, context })
@@ -36,7 +37,8 @@ impl Passage<'_> {
     /// channel and consumer it goes. It is settled then; otherwise nothing has changed.
     #[inline]
     pub(super) fn offer(&mut self, now: Time, bytes: u64) -> Option<(ChannelAddress, u32)> {
-        if !self.queue.may_pass() {
+        // Whoever is next may be of a channel that is leaving: a dispatch looks at that.
+        if !self.queue.may_pass() || !self.context.leaving.is_empty() {
             return None;
         }
         self.queue.apply(now, Command::Offer { bytes }, &mut self.context);

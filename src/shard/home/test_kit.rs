@@ -55,6 +55,15 @@ fn queue(index: u64, vhost: VhostId) -> QueueRecord {
 
 /// A consumer of the channel at each of the queues.
 pub(crate) fn consume(shard: &mut Shard, channel: ChannelAddress, queues: &[QueueId]) {
+    consume_as(shard, channel, queues, false);
+}
+
+/// Likewise, without acknowledgements.
+pub(crate) fn consume_no_ack(shard: &mut Shard, channel: ChannelAddress, queues: &[QueueId]) {
+    consume_as(shard, channel, queues, true);
+}
+
+fn consume_as(shard: &mut Shard, channel: ChannelAddress, queues: &[QueueId], no_ack: bool) {
     let connection = ConnectionAddress { shard: FRONT, slot: 0, generation: 1 };
     for (front_consumer, queue) in queues.iter().enumerate() {
         shard.handle_request(&Request::Consume {
@@ -62,7 +71,7 @@ pub(crate) fn consume(shard: &mut Shard, channel: ChannelAddress, queues: &[Queu
             connection,
             front_consumer: front_consumer as u32,
             queue: *queue,
-            no_ack: false,
+            no_ack,
             exclusive: false,
             prefetch: 0,
             global: false,
