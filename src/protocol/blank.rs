@@ -6,8 +6,8 @@ use crate::frame::{FRAME_END, FRAME_OVERHEAD, FrameKind};
 /// less than to lengthen it once by what is needed.
 const STEP_BYTES: usize = 128;
 
-/// Octets that are still to be written, of those that an output was lengthened by. Lives while one
-/// message is written: an append for each field would look at the output's capacity each time.
+/// Octets that are still to be written, of room that was made for them. Lives while one message is
+/// written: an append for each field would look at the output's capacity each time.
 #[derive(Debug)]
 pub struct Blank<'a> {
     rest: &'a mut [u8],
@@ -56,6 +56,15 @@ impl<'a> Blank<'a> {
         let (place, rest) = rest.split_at_mut(octets.len());
         copy(octets, place);
         self.rest = rest;
+    }
+
+    /// Nothing more is to be written.
+    ///
+    /// # Panics
+    /// If there is room left: it would show what was there before.
+    #[inline]
+    pub fn finish(self) {
+        assert!(self.rest.is_empty(), "all of a blank is written");
     }
 
     /// Writes a short string: a length octet and at most 255 octets.

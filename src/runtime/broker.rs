@@ -11,7 +11,7 @@ use haremq_broker::ids::ShardId;
 use haremq_reactor::{
     CoreHandle, CorePlacement, ListenerId, Reactor, ReactorConfig, Waker, spawn_core,
 };
-use haremq_shard::limits::BULK_PER_TICK;
+use haremq_shard::limits::{BULK_PER_TICK, PARCELS_PER_RING_AND_TICK};
 use haremq_shard::{Settings, Shard};
 
 use crate::config::{Config, RunError, StartError};
@@ -153,6 +153,7 @@ fn run_core(
         name_seed: config.seed,
         cluster_name: config.cluster_name.clone(),
         bulk_per_tick: BULK_PER_TICK,
+        parcels_per_tick: PARCELS_PER_RING_AND_TICK,
     });
     let spin = Duration::from_micros(u64::from(config.spin_us));
     let writer = links.writer.clone();

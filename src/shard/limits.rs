@@ -5,7 +5,8 @@
 pub const DELIVERIES_PER_TICK: usize = 2048;
 /// Deliveries that one queue may make in one tick, however many queues there are.
 pub const DELIVERIES_PER_QUEUE_AND_TICK_MIN: usize = 256;
-/// Parcels taken from one mesh ring in one tick; one with many messages counts as so many.
+/// Parcels taken from one mesh ring in one tick; one with many messages counts as so many, at each
+/// of its queues.
 pub const PARCELS_PER_RING_AND_TICK: u32 = 1024;
 /// Deliveries that a shard settles, and messages that come back or are purged one by one, in one
 /// tick. What is left over goes on in the next.

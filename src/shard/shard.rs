@@ -10,7 +10,7 @@ use haremq_storage::Lsn;
 use crate::event::{ConnectionSlot, Effect, Event};
 use crate::front::Front;
 use crate::home::{Acceptance, Home};
-use crate::limits::{DISCARDS_PER_TICK, PARCELS_PER_RING_AND_TICK, QUEUE_ENTRY_BYTES};
+use crate::limits::{DISCARDS_PER_TICK, QUEUE_ENTRY_BYTES};
 use crate::mesh::{Answer, Batch, Outbox, Parcel, Reader, Reading, Request};
 use crate::timers::Timer;
 use crate::wheel::Wheel;
@@ -31,6 +31,9 @@ pub struct Settings {
     /// Deliveries that are settled, and messages that come back or are purged, in one tick; not 0.
     /// [`crate::limits::BULK_PER_TICK`] but in tests.
     pub bulk_per_tick: u32,
+    /// What is read of each ring in one tick; not 0. [`crate::limits::PARCELS_PER_RING_AND_TICK`]
+    /// but in tests.
+    pub parcels_per_tick: u32,
 }
 
 /// Counts since start, for metrics and the watchdog. Plain numbers: others see a sample.
@@ -63,6 +66,7 @@ pub struct Shard {
     pub(crate) home: Home,
     pub(crate) outboxes: Vec<Outbox>,
     inboxes: Vec<Inbox>,
+    parcels_per_tick: u32,
     pub(crate) to_writer: VecDeque<ToWriter>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) local_answers: VecDeque<Answer>,
@@ -85,7 +89,8 @@ struct Inbox {
 impl Shard {
     /// A shard with nothing in it.
     pub fn new(settings: Settings) -> Shard {
-        let Settings { id, shards, catalog, name_seed, cluster_name, bulk_per_tick } = settings;
+        let Settings { id, shards, catalog, name_seed, cluster_name, .. } = settings;
+        let Settings { bulk_per_tick, parcels_per_tick, .. } = settings;
         assert!((1..=SLOTS).contains(&shards), "a home has at least one slot");
         assert!(id.0 < shards);
         Shard {
@@ -99,6 +104,7 @@ impl Shard {
             home: Home::new(bulk_per_tick),
             outboxes: (0..shards).map(|_| Outbox::new()).collect(),
             inboxes: (0..shards).map(|_| Inbox::default()).collect(),
+            parcels_per_tick,
             to_writer: VecDeque::new(),
             effects: VecDeque::new(),
             local_answers: VecDeque::new(),
@@ -286,11 +292,11 @@ impl Shard {
             return;
         };
         if self.is_ready_for(&batch) {
-            let mut left = PARCELS_PER_RING_AND_TICK;
+            let mut left = self.parcels_per_tick;
             while left > 0
                 && let Some(reading) = batch.read_on(&mut reader, left)
             {
-                left -= reading.weight();
+                left = left.saturating_sub(reading.weight());
                 self.read_parcel(from, reading);
                 self.handle_local_answers();
             }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use haremq_protocol::client::{ClientConfig, ClientEvent, ClientSession};
 use haremq_protocol::method::{AMQPClass, basic, confirm, queue};
 use haremq_protocol::types::{FieldTable, ShortString};
-use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK};
+use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK, PARCELS_PER_RING_AND_TICK};
 use haremq_shard::mesh::Batch;
 use haremq_shard::writer::{Catalog, CatalogWriter};
 use haremq_shard::{ConnectionSlot, Effect, Event, Peer, Settings, Shard, ShardId, Time};
@@ -58,6 +58,7 @@ impl World {
                 name_seed: SEED,
                 cluster_name: "stepped".to_owned(),
                 bulk_per_tick: BULK_PER_TICK,
+                parcels_per_tick: PARCELS_PER_RING_AND_TICK,
             })
         };
         let row = || (0..shards).map(|_| VecDeque::new()).collect();

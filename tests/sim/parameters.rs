@@ -1,6 +1,6 @@
 //! The world that a seed draws.
 
-use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK};
+use haremq_shard::limits::{BINDINGS_PER_DELTA, BULK_PER_TICK, PARCELS_PER_RING_AND_TICK};
 
 use crate::prng::Prng;
 use crate::workload::OPERATIONS;
@@ -32,6 +32,8 @@ pub struct Parameters {
     pub ring_batches: usize,
     /// What a shard settles, requeues or purges in one tick.
     pub bulk_per_tick: u32,
+    /// What a shard reads of each ring in one tick.
+    pub parcels_per_tick: u32,
     /// Bindings of a queue or exchange that go at once.
     pub bindings_per_delta: u32,
     /// Letters that fit into a ring from or to the writer.
@@ -79,6 +81,7 @@ impl Parameters {
             other_queues: prng.between(1, 2) as usize,
             ring_batches: prng.pick(&[2, 2, 3, 4, 8, 64]),
             bulk_per_tick: prng.pick(&[1, 2, 5, BULK_PER_TICK]),
+            parcels_per_tick: prng.pick(&[1, 2, 5, PARCELS_PER_RING_AND_TICK]),
             bindings_per_delta: prng.pick(&[1, 2, BINDINGS_PER_DELTA]),
             ring_letters: prng.pick(&[1, 2, 4, 64]),
             delay_ms_max: prng.pick(&[0, 1, 5, 30]),

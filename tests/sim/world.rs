@@ -65,6 +65,7 @@ impl World {
             name_seed: seed,
             cluster_name: "sim".into(),
             bulk_per_tick: parameters.bulk_per_tick,
+            parcels_per_tick: parameters.parcels_per_tick,
         };
         let mut scheduling = Prng::new(seed, 0x5c4e);
         let links = (0..count).map(|_| {

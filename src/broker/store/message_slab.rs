@@ -90,6 +90,7 @@ impl MessageSlab {
         blank.put_octets(content.routing_key);
         blank.put_octets(content.properties);
         blank.put_octets(content.body);
+        blank.finish();
         slot
     }
 

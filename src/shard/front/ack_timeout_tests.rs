@@ -10,7 +10,7 @@ use crate::event::{ConnectionSlot, Event, Peer};
 use crate::front::channel::{Channel, Consumer, ConsumerKind};
 use crate::front::connection::State;
 use crate::front::settle::ACK;
-use crate::limits::BULK_PER_TICK;
+use crate::limits::{BULK_PER_TICK, PARCELS_PER_RING_AND_TICK};
 use crate::shard::Settings;
 
 const CONNECTION: ConnectionSlot = ConnectionSlot(0);
@@ -30,6 +30,7 @@ fn front() -> Shard {
         name_seed: 1,
         cluster_name: "test".into(),
         bulk_per_tick: BULK_PER_TICK,
+        parcels_per_tick: PARCELS_PER_RING_AND_TICK,
     });
     let peer = Peer { name: "peer".into(), is_loopback: true };
     shard.handle(Event::Accepted { connection: CONNECTION, peer }, Time(0));

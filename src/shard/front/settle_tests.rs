@@ -7,6 +7,7 @@ use haremq_broker::queue::{ConsumerIndex, Outcome};
 use super::channel::{Channel, Consumer, ConsumerKind, Waiting};
 use super::settle::ACK;
 use crate::event::{ConnectionSlot, Event, Peer};
+use crate::limits::PARCELS_PER_RING_AND_TICK;
 use crate::shard::{Settings, Shard};
 
 const BUDGET: u32 = 64;
@@ -20,6 +21,7 @@ fn front() -> Shard {
         name_seed: 1,
         cluster_name: "test".into(),
         bulk_per_tick: BUDGET,
+        parcels_per_tick: PARCELS_PER_RING_AND_TICK,
     });
     let peer = Peer { name: "peer".into(), is_loopback: true };
     shard.handle(Event::Accepted { connection: CONNECTION, peer }, Time(0));

@@ -26,7 +26,7 @@ impl Shard {
         }
         let mut arrival = publishes.first.later(messages.place);
         while let Some(content) = messages.next(large_body) {
-            cost += publish_cost(&content);
+            cost += publish_cost(&content, queues.len());
             self.enqueue(&arrival, queues.iter().copied(), &content, large_body);
             self.handle_local_answers();
             arrival = arrival.later(1);

@@ -67,7 +67,7 @@ impl Shard {
             while let Some(content) = messages.peek(large_body)
                 && let Some(consumer) = passage.offer(self.now, delivery_bytes(&content))
             {
-                cost += publish_cost(&content);
+                cost += publish_cost(&content, 1);
                 let is_here =
                     hand_over(&mut self.front, &mut self.outboxes, consumer, &content, large_body);
                 self.counters.delivered += u64::from(is_here);

@@ -9,6 +9,7 @@ use haremq_broker::store::Content;
 use haremq_protocol::types::FieldTable;
 
 use crate::event::Event;
+use crate::limits::PARCELS_PER_RING_AND_TICK;
 use crate::mesh::Arrival;
 use crate::mesh::Request;
 use crate::shard::{Settings, Shard};
@@ -32,6 +33,7 @@ pub(crate) fn home(bulk_per_tick: u32, queues: u64) -> (Shard, Vec<QueueId>) {
         name_seed: 1,
         cluster_name: "test".into(),
         bulk_per_tick,
+        parcels_per_tick: PARCELS_PER_RING_AND_TICK,
     });
     for index in first..first + queues {
         shard.handle_delta(index, &Delta::QueueDeclared(queue(index, vhost).into()));

@@ -1,5 +1,7 @@
 //! One tick's parcels for one peer.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use haremq_broker::ids::QueueId;
 use haremq_broker::store::Content;
@@ -7,7 +9,7 @@ use haremq_broker::store::Content;
 use super::contents::{Contents, Messages};
 use super::parcel::{Answer, Parcel, Request};
 use super::series::{Arrival, Departure, Series};
-use crate::limits::{BODY_COPY_BYTES_MAX, PARCEL_COST_BYTES};
+use crate::limits::BODY_COPY_BYTES_MAX;
 
 /// One tick's parcels for one peer, and what they name, in the same order. It is made by the
 /// sending shard, moved over the ring, read by the receiving shard and returned empty.
@@ -51,14 +53,14 @@ impl Batch {
         if let Some(Parcel::Request(Request::Publish { publishes, queues: before })) =
             self.parcels.last_mut()
             && publishes.is_next(arrival, content, &self.contents)
-            && self.queues[before.clone()].iter().copied().eq(queues.clone())
+            && self.queues[places(before)].iter().copied().eq(queues.clone())
         {
             publishes.count += 1;
             return self.contents.push(content, false);
         }
-        let before = self.queues.len();
+        let begin = self.queues_end();
         self.queues.extend(queues);
-        let queues = before..self.queues.len();
+        let queues = begin..self.queues_end();
         let publishes = self.begin_series(*arrival, content, owned_body);
         self.parcels.push(Parcel::Request(Request::Publish { publishes, queues }));
     }
@@ -97,9 +99,14 @@ impl Batch {
         Series { first, count: 1, section, large_body }
     }
 
+    /// Behind the last of the queues.
+    fn queues_end(&self) -> u32 {
+        u32::try_from(self.queues.len()).expect("publish credit bounds them")
+    }
+
     /// Bytes that it holds for the peer.
     pub(crate) fn bytes_used(&self) -> usize {
-        self.contents.bytes_used() + self.parcels.len() * PARCEL_COST_BYTES
+        self.contents.bytes_used() + size_of_val(&self.parcels[..]) + size_of_val(&self.queues[..])
     }
 
     /// Bytes that its buffers keep.
@@ -108,6 +115,10 @@ impl Batch {
             + self.parcels.capacity() * size_of::<Parcel>()
             + self.queues.capacity() * size_of::<QueueId>()
     }
+}
+
+fn places(queues: &Range<u32>) -> Range<usize> {
+    queues.start as usize..queues.end as usize
 }
 
 /// How far a batch has been read.
@@ -131,26 +142,29 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// What it counts for in a tick.
+    /// What it counts for in a tick: a message at each of its queues.
     pub(crate) fn weight(&self) -> u32 {
-        u32::try_from(self.messages.count().max(1)).expect("as many as may be read now")
+        let weight = self.messages.count().max(1) * self.queues.len().max(1);
+        u32::try_from(weight).unwrap_or(u32::MAX)
     }
 }
 
 impl Batch {
-    /// The next parcel, with at most so many of its messages; not 0. It comes again with the others.
+    /// The next parcel, with as many of its messages as make at most so many entries in queues, but
+    /// one at least. It comes again with the others.
     pub(crate) fn read_on<'a>(
         &'a mut self,
         reader: &'a mut Reader,
-        messages_max: u32,
+        entries_max: u32,
     ) -> Option<Reading<'a>> {
         let parcel = self.parcels.get_mut(reader.parcel)?;
         let (section, count) = parcel.section();
+        let queues = &self.queues[places(&parcel.queues())];
+        let messages_max = (entries_max / (queues.len() as u32).max(1)).max(1);
         let places = reader.done..count.min(reader.done + messages_max);
         let is_last_time = places.end == count;
         reader.done = if is_last_time { 0 } else { places.end };
         reader.parcel += usize::from(is_last_time);
-        let queues = &self.queues[parcel.queues()];
         let messages = self.contents.messages(section, places, &mut reader.octet);
         Some(Reading { parcel, messages, queues })
     }
@@ -228,7 +242,7 @@ mod tests {
         deliver(&mut batch, None, &Content { body: bodies[3], exchange: b"e", ..EMPTY });
         let mut reader = Reader::default();
         let (mut read, mut queues) = (Vec::new(), Vec::new());
-        while let Some(mut reading) = batch.read_on(&mut reader, 2) {
+        while let Some(mut reading) = batch.read_on(&mut reader, 4) {
             queues.push(reading.queues.to_vec());
             while let Some(content) = reading.messages.next(None) {
                 read.push(content.body.to_vec());

@@ -29,7 +29,7 @@ struct Lengths {
 /// Messages that have exchange and routing key in common.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Section {
-    first_message: usize,
+    first_message: u32,
     /// Where the names lie; the first message is behind them.
     octet: usize,
     exchange: u8,
@@ -53,7 +53,7 @@ impl Contents {
     pub(super) fn begin(&mut self, content: &Content<'_>) -> Section {
         let Content { exchange, routing_key, .. } = *content;
         let section = Section {
-            first_message: self.messages.len(),
+            first_message: u32::try_from(self.messages.len()).expect("memory bounds them"),
             octet: self.used,
             exchange: octet_length(exchange),
             routing_key: octet_length(routing_key),
@@ -61,6 +61,7 @@ impl Contents {
         let mut blank = self.room(exchange.len() + routing_key.len());
         blank.put_octets(exchange);
         blank.put_octets(routing_key);
+        blank.finish();
         section
     }
 
@@ -90,6 +91,7 @@ impl Contents {
         let mut blank = self.room(properties.len() + body.len());
         blank.put_octets(properties);
         blank.put_octets(body);
+        blank.finish();
     }
 
     /// Messages of a section by their places in it. `octet` says where the first of them lies if it
@@ -104,7 +106,7 @@ impl Contents {
         if places.start == 0 {
             *octet = section.octet + exchange.len() + routing_key.len();
         }
-        let lengths = &self.messages[section.first_message..];
+        let lengths = &self.messages[section.first_message as usize..];
         let lengths = lengths[places.start as usize..places.end as usize].iter();
         let place = places.start;
         Messages { exchange, routing_key, place, lengths, octets: &self.octets, octet }

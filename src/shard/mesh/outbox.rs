@@ -62,7 +62,7 @@ impl Outbox {
         content: &Content<'_>,
         owned_body: Option<&Bytes>,
     ) {
-        self.credit_bytes -= i64::from(publish_cost(content));
+        self.credit_bytes -= i64::from(publish_cost(content, queues.clone().count()));
         self.batch.push_publish(arrival, queues, content, owned_body);
     }
 
@@ -121,9 +121,9 @@ impl Outbox {
     }
 }
 
-/// What a publish costs in credit; both ends compute it from the same content.
-pub(crate) fn publish_cost(content: &Content<'_>) -> u32 {
-    let names = content.exchange.len() + content.routing_key.len();
-    let bytes = PARCEL_COST_BYTES + names + content.properties.len() + content.body.len();
+/// What a publish to so many queues costs in credit; both ends compute it from the same.
+pub(crate) fn publish_cost(content: &Content<'_>, queues: usize) -> u32 {
+    let way = content.exchange.len() + content.routing_key.len() + queues * size_of::<QueueId>();
+    let bytes = PARCEL_COST_BYTES + way + content.properties.len() + content.body.len();
     u32::try_from(bytes).expect("bounded by the largest message")
 }

@@ -29,7 +29,7 @@ impl Parcel {
     }
 
     /// Which of the batch's queues it names.
-    pub(super) fn queues(&self) -> Range<usize> {
+    pub(super) fn queues(&self) -> Range<u32> {
         match self {
             Parcel::Request(Request::Publish { queues, .. }) => queues.clone(),
             _ => 0..0,
@@ -45,7 +45,7 @@ pub enum Request {
         /// What and from whom.
         publishes: Series<Arrival>,
         /// To which of the batch's queues each of them goes.
-        queues: Range<usize>,
+        queues: Range<u32>,
     },
     /// Settle the deliveries `first..=last` that a consumer got.
     Settle {
