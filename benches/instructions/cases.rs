@@ -46,7 +46,7 @@ const fn case_of_1_kib(name: &'static str, start: fn() -> Round) -> Case {
     Case { name, messages: BATCH_OF_1_KIB, start }
 }
 
-pub(crate) const CASES: [Case; 18] = [
+pub(crate) const CASES: [Case; 20] = [
     case("codec: parse a publish of 16 B", || parse_publishes(&publish_of_16_b())),
     case("codec: parse a publish of 1 KiB", || parse_publishes(&publish_of_1_kib())),
     case("codec: parse an ack", parse_acks),
@@ -65,6 +65,8 @@ pub(crate) const CASES: [Case; 18] = [
     case("mesh path, auto-ack, 16 B", || path(2, false, BATCH, 16)),
     case("mesh path, acks and confirms, 16 B", || path(2, true, BATCH, 16)),
     case_of_1_kib("mesh path, auto-ack, 1 KiB", || path(2, false, BATCH_OF_1_KIB, 1_024)),
+    case("local path, two queues by turns, 16 B", || path_by_turns(1)),
+    case("mesh path, two queues by turns, 16 B", || path_by_turns(2)),
 ];
 
 /// A round that does the same for each of its messages.
@@ -155,7 +157,15 @@ fn queue_rounds(no_ack: bool) -> Round {
 
 /// One shard, or two with the queue on one and its clients on the other.
 fn path(shards: u16, acks: bool, messages: u32, body_bytes: usize) -> Round {
-    let mut flow = Flow::new(shards, acks, u64::from(messages), body_bytes);
+    rounds_of(Flow::new(shards, acks, u64::from(messages), body_bytes))
+}
+
+/// The same where no message goes the same way as the one before it.
+fn path_by_turns(shards: u16) -> Round {
+    rounds_of(Flow::by_turns(shards, false, u64::from(BATCH), 16, 2))
+}
+
+fn rounds_of(mut flow: Flow) -> Round {
     Box::new(move || {
         flow.round();
         flow.check();

@@ -31,16 +31,29 @@ impl Flow {
     /// The queue lives on shard 0, its clients on the last one. A round is so many messages with
     /// bodies of so many bytes.
     pub(crate) fn new(shards: u16, acks: bool, messages: u64, body_bytes: usize) -> Flow {
+        Flow::by_turns(shards, acks, messages, body_bytes, 1)
+    }
+
+    /// The same, to so many queues in turn.
+    pub(crate) fn by_turns(
+        shards: u16,
+        acks: bool,
+        messages: u64,
+        body_bytes: usize,
+        queues: usize,
+    ) -> Flow {
         let mut world = World::new(shards);
         let away = usize::from(shards) - 1;
         let (publisher, consumer) = (world.connect(away), world.connect(away));
-        let queue = world.queue_on(publisher, 0);
+        let queues = world.queues_on(publisher, 0, queues);
         if acks {
             world.select_confirms(publisher);
         }
-        world.consume(consumer, &queue, !acks);
+        for (queue, tag) in queues.iter().zip('c'..) {
+            world.consume_as(consumer, queue, &tag.to_string(), !acks);
+        }
         let (mut publishes, body) = (Vec::new(), vec![b'b'; body_bytes]);
-        for _ in 0..messages {
+        for queue in queues.iter().cycle().take(messages as usize) {
             let key = queue.as_bytes();
             let frame_max = FRAME_BYTES_MAX;
             write_publish(&mut publishes, CHANNEL, frame_max, b"", key, false, &[0, 0], &body);

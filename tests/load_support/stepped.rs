@@ -124,9 +124,14 @@ impl World {
     }
 
     pub(crate) fn consume(&mut self, client: usize, queue: &str, no_ack: bool) {
+        self.consume_as(client, queue, "c", no_ack);
+    }
+
+    /// The same by a tag that the channel does not have yet.
+    pub(crate) fn consume_as(&mut self, client: usize, queue: &str, tag: &str, no_ack: bool) {
         let consume = basic::Consume {
             queue: queue.into(),
-            consumer_tag: ShortString::from("c"),
+            consumer_tag: ShortString::from(tag),
             no_local: false,
             no_ack,
             exclusive: false,
@@ -138,16 +143,26 @@ impl World {
 
     /// A name whose queue lives on this shard. `client` declares queues to find it.
     pub(crate) fn queue_on(&mut self, client: usize, shard: usize) -> String {
+        self.queues_on(client, shard, 1).remove(0)
+    }
+
+    /// Declares queues until so many live on a shard; returns their names.
+    pub(crate) fn queues_on(&mut self, client: usize, shard: usize, count: usize) -> Vec<String> {
+        let mut names = Vec::new();
         for number in 0..1000 {
+            if names.len() == count {
+                break;
+            }
             let name = format!("queue-{number}");
             self.declare_queue(client, &name);
             let record = self.writer.catalog().queues().find(|queue| *queue.name == *name);
             let slot = record.expect("it was just declared").slot;
             if slot.shard(shard_id(self.shards.len()).0).index() == shard {
-                return name;
+                names.push(name);
             }
         }
-        panic!("no queue lives on shard {shard}")
+        assert_eq!(names.len(), count, "queues live on shard {shard}");
+        names
     }
 
     /// Hands bytes to a client's shard, in one read.
