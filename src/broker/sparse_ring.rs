@@ -32,6 +32,11 @@ struct Chunk<T, const CHUNK: usize> {
     values: [T; CHUNK],
 }
 
+/// Values in these chunks.
+fn count<T, const CHUNK: usize>(chunks: &VecDeque<Option<Box<Chunk<T, CHUNK>>>>) -> usize {
+    chunks.iter().flatten().map(|chunk| chunk.live.count_ones() as usize).sum()
+}
+
 impl<T: Copy, const CHUNK: usize> Default for SparseRing<T, CHUNK> {
     fn default() -> Self {
         Self::starting_at(0)
@@ -243,8 +248,11 @@ impl<T: Copy, const CHUNK: usize> SparseRing<T, CHUNK> {
             boundary.live &= !kept;
             self.chunks.push_back(Some(Box::new(below)));
         }
-        let chunks = detached.chunks.iter().flatten();
-        detached.len = chunks.map(|chunk| chunk.live.count_ones() as usize).sum();
+        // The shorter part is counted: a look at each chunk of a million values, cold ones, takes
+        // long.
+        let is_short = detached.chunks.len() < self.chunks.len();
+        let counted = count(if is_short { &detached.chunks } else { &self.chunks });
+        detached.len = if is_short { counted } else { self.len - counted };
         self.len -= detached.len;
         self.trim();
         detached
